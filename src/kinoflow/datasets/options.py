@@ -1,0 +1,139 @@
+"""Options of a dataset: where it comes from, what in it is a video, what its labels say, how it is split."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from kinoflow.datasets.kitchen.options import KitchenOptions
+from kinoflow.media.options import ProbeOptions
+from kinoflow.options import Name, Options, UserPath, option
+
+
+class KitchenSource(KitchenOptions):
+    """The embedded dataset, rendered by the workflow."""
+
+    kind: Literal["kitchen"] = option(..., "rendered by the workflow itself", "")
+
+
+class FolderSource(Options):
+    """A folder of the user's own files."""
+
+    kind: Literal["folder"] = option(..., "a folder that is there already", "")
+    path: UserPath = option(..., "the folder; a relative path counts from the config file's folder", "path")
+
+
+class FileOptions(Options):
+    """One file of a download."""
+
+    url: str = option(..., "address of the file", "URL", pattern=r"^(https?|file)://")
+    sha256: str | None = option(
+        None,
+        "checksum; empty if the owner publishes none: it is then recorded at the first download and compared from then on",
+        "hex",
+        pattern=r"^[0-9a-f]{64}$",
+    )
+    name: str = option(..., "path below the dataset's raw folder", "path", pattern=r"^[^/\\]+(/[^/\\]+)*$")
+    unpack: bool = option(False, "unpack the archive (zip, tar, gz; recognised by content) beside it", "")
+
+
+class DownloadOptions(Options):
+    """Files fetched from the network, or put into place by hand where a form must be signed."""
+
+    files: tuple[FileOptions, ...] = option((), "the files to fetch", "")
+    form: str = option(
+        "", "for a dataset behind a licence form: the steps to take, told when its files are not in place", "text"
+    )
+    place: UserPath | None = option(
+        None,
+        "a local folder that already holds the files: they are taken from there, verified like fetched ones",
+        "path",
+    )
+    attempts: int = option(5, "attempts at each file before it counts as failed", "attempts", ge=1, le=100)
+    patience: float = option(30.0, "longest wait for the server's next bytes", "seconds", gt=0, le=3600)
+    max_unpacked: float = option(2000.0, "largest size to which the archives may unpack", "GB", gt=0, le=1e6)
+
+
+class DownloadSource(DownloadOptions):
+    """A dataset that is fetched."""
+
+    kind: Literal["download"] = option(..., "fetched from its owner", "")
+    videos: str = option("", "sub-folder of the raw folder in which the videos (or feature files) lie", "path")
+
+
+class FeatureFilesOptions(Options):
+    """How feature files from outside (npy, npz, HDF5; one per video) are to be read."""
+
+    rate: float = option(1.0, "feature rows per second of video", "rows per second", gt=0, le=1e6)
+    start: float = option(0.0, "time of the first row", "seconds", ge=-1e6, le=1e6)
+    orientation: Literal["T x D", "D x T"] = option("T x D", "whether rows (T x D) or columns (D x T) follow time", "")
+    key: str = option("", "name of the array inside npz and HDF5 files; empty if they hold just one", "")
+    blocks: dict[Name, tuple[int, int]] = option(
+        {}, "named blocks of columns, first and last + 1: {i3d: [0, 1024], audio: [3072, 3200]}", "columns"
+    )
+    dtype: Literal["float16", "float32"] = option("float16", "type in which features are stored", "")
+
+
+class DrawOptions(Options):
+    """How splits are drawn where none are given: by the recording's name and the seed alone."""
+
+    test: float = option(0.2, "share of recordings for testing", "share", ge=0, lt=1)
+    validation: float = option(0.0, "share of recordings for validation", "share", ge=0, lt=1)
+    seed: int = option(0, "seed of the draw", "", ge=0, le=2**32 - 1)
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        if self.test + self.validation >= 1:
+            raise ValueError(f"test {self.test} and validation {self.validation} leave nothing for training")
+        return self
+
+
+class IndexOptions(Options):
+    """What is known of each video beyond its pixels: labels, splits, recordings."""
+
+    labels: UserPath | None = option(
+        None,
+        "CSV of labelled segments: video,start,end,action and, if known, verb,noun,phase,text,split,recording,task",
+        "path",
+    )
+    splits: UserPath | None = option(
+        None, "CSV with one row per video: video,split and, if known, recording,task", "path"
+    )
+    class_per_folder: bool = option(
+        False, "take each video's first folder as its action, from its beginning to its end", ""
+    )
+    recording: str = option(
+        "",
+        "regular expression; what its first group finds in a video's path names the recording; empty: every video is its own",
+        "regex",
+    )
+    draw: DrawOptions = option(DrawOptions(), "how splits are drawn where the annotations give none", "")
+    max_unreadable: float = option(
+        0.2, "largest share of unreadable videos before the run stops", "share of videos found", ge=0, le=1
+    )
+
+
+class ScanOptions(Options):
+    """Which files of a folder are videos, and how a touched one is told from a changed one."""
+
+    include: tuple[str, ...] = option(
+        ("*",), "globs on paths below the root (* also matches /): which files are videos", "globs"
+    )
+    exclude: tuple[str, ...] = option((), "globs of files that are none; hidden files never are", "globs")
+    watch: Literal["content", "quick", "names"] = option(
+        "content",
+        "how a touched video is told from a changed one: whole content, size and three samples, or not at all (names)",
+        "",
+    )
+    shards: int = option(16, "parts that are worked on at once; results do not depend on it", "shards", ge=1, le=4096)
+
+
+class DatasetOptions(ScanOptions):
+    """A dataset of the study."""
+
+    source: Annotated[KitchenSource | FolderSource | DownloadSource, Field(discriminator="kind")] = option(
+        ..., "where it comes from", ""
+    )
+    content: Literal["videos", "features"] = option("videos", "videos, or feature files alone", "")
+    probe: ProbeOptions = option(ProbeOptions(), "how videos are examined", "")
+    index: IndexOptions = option(IndexOptions(), "labels, splits, recordings", "")
+    files: FeatureFilesOptions = option(FeatureFilesOptions(), "how feature files are read (content: features)", "")

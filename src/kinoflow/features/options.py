@@ -1,0 +1,70 @@
+"""Options of feature extraction and PCA."""
+
+from typing import Literal
+
+from kinoflow.options import Name, Options, UserPath, option
+
+
+class RunWeights(Options):
+    """The checkpoint of another run: an edge of the workflow's graph."""
+
+    study: Name | None = option(None, "study of the run; empty: this one", "")
+    room: Literal["recognition", "alignment"] = option("recognition", "room of the run", "")
+    run: Name = option(..., "name of the run", "")
+    seed: int = option(0, "seed of the run", "", ge=0)
+
+
+class FeaturesOptions(Options):
+    """What is computed for each video, by which network, from which pictures."""
+
+    source: Literal["frames", "video", "files"] = option(
+        "frames",
+        "frames: from a frame shard; video: decoded straight into the network; files: from a dataset of feature files",
+        "",
+        alias="from",
+    )
+    backbone: str = option(
+        "small",
+        "small (the small network of the embedded study) or the name of any torchvision image or video classification model",
+        "",
+    )
+    weights: Literal["none"] | RunWeights | UserPath = option(
+        "none",
+        "none (drawn from the seed), torchvision:NAME (torchvision:DEFAULT is the best), a file (.pt, .pth or .safetensors), or {run, seed} of another run",
+        "",
+    )
+    seed: int = option(0, "seed of weights that are drawn", "", ge=0, le=2**32 - 1)
+    layer: str = option(
+        "", "layer whose output is taken, as a name of the network's modules; empty: what the classifier reads", ""
+    )
+    clip: int = option(1, "frames that the network sees at once (1 for image networks)", "frames", ge=1, le=512)
+    dilation: int = option(1, "distance of neighbouring frames inside a clip", "frames", ge=1, le=512)
+    stride: int = option(1, "distance of neighbouring clips: one feature row each", "frames", ge=1, le=100000)
+    resize: int | None = option(
+        None, "short side before the crop; empty: as the weights were published, or as stored", "pixels", ge=16, le=2160
+    )
+    crop: int | None = option(
+        None, "centre crop; empty: as the weights were published, or none", "pixels", ge=16, le=2160
+    )
+    mean: tuple[float, float, float] | None = option(
+        None, "mean of red, green, blue that is subtracted; empty: as published, or 0.45", "share of white"
+    )
+    std: tuple[float, float, float] | None = option(
+        None, "divisor of red, green, blue; empty: as published, or 0.226", "share of white"
+    )
+    batch: int = option(32, "clips computed at once; features do not depend on it", "clips", ge=1, le=4096)
+    precision: Literal["float32", "bfloat16"] = option("float32", "arithmetic of the network", "")
+    dtype: Literal["float16", "float32"] = option("float16", "type in which features are stored", "")
+    threads: int = option(1, "threads of the network's arithmetic on the CPU", "threads", ge=1, le=256)
+
+
+class PcaOptions(Options):
+    """How features are reduced."""
+
+    components: int = option(64, "components kept (of each block, where by_block is set)", "components", ge=1, le=4096)
+    fit_on: Literal["train", "all"] = option(
+        "train", "videos that decide the components: the training split, or all", ""
+    )
+    whiten: bool = option(False, "scale every component to unit variance on what was fitted", "")
+    by_block: bool = option(False, "reduce every named block of columns by itself, in alphabetical order of names", "")
+    by_task: bool = option(False, "fit every task by itself", "")

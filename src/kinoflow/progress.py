@@ -1,0 +1,50 @@
+"""What a stage says while it works: to the terminal and to the rule's log file, never too often."""
+
+import logging
+import sys
+import time
+
+log = logging.getLogger("kinoflow")
+
+PIPE_SECONDS, TERMINAL_SECONDS = 10.0, 2.0  # between two lines of progress
+
+
+class Progress:
+    """Count finished items and say now and then how many are done and how long the rest will take.
+
+    >>> with Progress("probe 003", total=3, items="videos") as progress:
+    ...     for _ in range(3):
+    ...         progress.step()
+    """
+
+    def __init__(self, what: str, total: int, items: str = "items"):
+        self.what, self.total, self.items, self.done = what, total, items, 0
+        self.start = self.said = time.monotonic()
+        self.every = TERMINAL_SECONDS if sys.stderr.isatty() else PIPE_SECONDS
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is None and self.total:
+            log.info("%s: %d %s in %s", self.what, self.done, self.items, duration(time.monotonic() - self.start))
+
+    def step(self, count: int = 1) -> None:
+        """Count ``count`` more items as done."""
+        self.done += count
+        now = time.monotonic()
+        if now - self.said >= self.every:
+            self.said = now
+            left = (now - self.start) / self.done * max(0, self.total - self.done)
+            share = 100 * self.done // max(1, self.total)
+            text = "%s: %d of %d %s (%d %%), about %s left"
+            log.info(text, self.what, self.done, self.total, self.items, share, duration(left))
+
+
+def duration(seconds: float) -> str:
+    """Say a time span as people do: ``3.2 s``, ``4 min 05 s``, ``2 h 10 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
+    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"

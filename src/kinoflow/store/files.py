@@ -1,0 +1,85 @@
+"""Files that are absent, old or complete, and the keys by which single items of a file are carried over."""
+
+import glob
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def sha256_of(path: str | os.PathLike) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def key_of(*parts: Any) -> str:
+    """Return a short hash of JSON values: equal values, equal key."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a new name beside ``path``, unique to this process; what stands there is renamed when the block ended well.
+
+    A block that fails or is interrupted leaves the old file, and nothing of the new one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _clear(path)
+    new = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.new")
+    try:
+        yield new
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _clear(path: Path) -> None:
+    """Remove what killed writers of ``path`` left; a living process of this machine keeps its file."""
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*.new"):
+        host, _, pid = left.name[len(path.name) + 1 : -len(".new")].rpartition("-")
+        if not (host == socket.gethostname() and pid.isdigit() and Path("/proc", pid).exists()):
+            left.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file in one piece."""
+    with replacing(path) as new:
+        new.write_bytes(content)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write text as UTF-8; bytes of file names that are no UTF-8 survive (surrogate escapes)."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Write JSON with sorted keys, ASCII only (any file name survives), ending with a newline."""
+    write_text(path, json.dumps(value, sort_keys=True, indent=1) + "\n")
+
+
+# Why each item of a file may be carried over stands beside the file, never in it: the file's bytes must depend on its
+# content alone, or an edit that changes no value would look like new data to the next stage.
+
+
+def _keys_path(path: str | os.PathLike) -> Path:
+    return Path(path).parent / ".keys" / f"{Path(path).name}.json"
+
+
+def read_keys(path: str | os.PathLike) -> dict[str, str]:
+    """Return {item: key}, or nothing if the file is not the very one that the keys were written for."""
+    keys = _keys_path(path)
+    if not (Path(path).exists() and keys.exists()):
+        return {}
+    state = json.loads(keys.read_text())
+    return state["keys"] if state["of"] == sha256_of(path) else {}
+
+
+def write_keys(path: str | os.PathLike, keys: dict[str, str]) -> None:
+    """Keep ``keys`` for the file that now stands at ``path``."""
+    write_json(_keys_path(path), {"of": sha256_of(path), "keys": keys})

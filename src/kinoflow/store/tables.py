@@ -1,0 +1,153 @@
+"""The tables that carry every dataset: their columns, reading, writing and checking.
+
+Nothing else in the package parses CSV columns by hand. Times are seconds. Names of videos may hold any bytes that a file
+system allows: text that is no UTF-8 survives as surrogate escapes.
+"""
+
+import csv
+import dataclasses
+import io
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kinoflow.errors import DataError
+from kinoflow.store.files import write_text
+
+READABLE, PARTLY, NO_VIDEO, UNREADABLE = "readable", "partly readable", "no video stream", "unreadable"
+STATUSES = (READABLE, PARTLY, NO_VIDEO, UNREADABLE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probed:
+    """What the probe found out about one video (or one feature file: frames are its rows, width its columns)."""
+
+    video: str  # path below the root, suffix included
+    fps: float | None = None  # mean frames per second
+    frames: int | None = None
+    duration: float | None = None  # seconds, by time stamps of the frames
+    width: int | None = None  # of the stored picture, pixels; never turned
+    height: int | None = None
+    rotation: int = 0  # degrees that a player turns the stored picture by, counter-clockwise: 0, 90, 180, 270
+    pixel_aspect: str = "1:1"  # width:height of one pixel
+    bad_packets: int = 0  # packets whose decoding failed (known after check: decode only)
+    corrupt_frames: int = 0  # frames that the decoder marks as damaged (the same)
+    kept: bool = False  # used by the stages that follow
+    status: str  # one of STATUSES
+    reason: str = ""  # why it is not readable, or what is damaged
+    sha256: str = ""
+    quick: str = ""  # hash of size, head, middle and tail
+
+
+@dataclass(frozen=True, kw_only=True)
+class Video:
+    """A row of videos.csv: what the probe found, and what the annotations say of the whole video."""
+
+    video: str
+    path: str  # below the dataset's root
+    split: str = ""
+    recording: str = ""  # videos of one recording stay on one side of a split
+    fps: float | None = None
+    frames: int | None = None
+    duration: float | None = None
+    width: int | None = None
+    height: int | None = None
+    rotation: int = 0
+    pixel_aspect: str = "1:1"
+    bad_packets: int = 0
+    corrupt_frames: int = 0
+    task: str = ""  # what the whole video is about: a dish, a CrossTask task
+    kept: bool = True
+    status: str
+    reason: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A row of segments.csv: an action, or (``phase`` filled in) a phase inside one."""
+
+    segment: str
+    video: str
+    start: float  # seconds
+    end: float
+    action: str = ""
+    verb: str = ""
+    noun: str = ""
+    phase: str = ""
+    variant: str = ""  # a sub-variant that the names do not tell, where it is known
+    text: str = ""
+    split: str = ""
+
+
+Row = TypeVar("Row", Probed, Video, Segment)
+
+
+def columns(row: type) -> list[str]:
+    """Return the column names of a table, in order."""
+    return [field.name for field in dataclasses.fields(row)]
+
+
+def write(path: str | Path, rows: Iterable[Row], row: type[Row]) -> None:
+    """Write a table in one piece: header, then a line for each row, in the order given."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = columns(row)
+    writer.writerow(names)
+    for item in rows:
+        writer.writerow([_text(getattr(item, name)) for name in names])
+    write_text(path, text.getvalue())
+
+
+def read(path: str | Path, row: type[Row]) -> list[Row]:
+    """Read a table and check it; DataError names the file, the line and the column at fault."""
+    kinds = typing.get_type_hints(row)
+    return [_row(path, line, item, row, kinds) for line, item in read_csv(path, required=columns(row))]
+
+
+def read_csv(path: str | Path, required: Iterable[str]) -> list[tuple[int, dict[str, str]]]:
+    """Return (line number, row) of any CSV file with a header; DataError if a required column is not there."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = [name for name in required if name not in (reader.fieldnames or ())]
+            if missing:
+                found = ", ".join(reader.fieldnames or ()) or "none"
+                raise DataError(f"{path}: the column {missing[0]!r} is missing (columns found: {found})")
+            return [(reader.line_num, item) for item in reader]
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such table") from None
+    except csv.Error as error:
+        raise DataError(f"{path}: this is no readable CSV table: {error}") from None
+
+
+def _row(path: str | Path, line: int, item: dict[str, str], row: type[Row], kinds: dict[str, Any]) -> Row:
+    values = {}
+    for name, kind in kinds.items():
+        try:
+            values[name] = _value(item[name], kind)
+        except (ValueError, TypeError):
+            raise DataError(f"{path}, line {line}: {item[name]!r} is no value for the column {name!r}") from None
+    if "status" in kinds and values["status"] not in STATUSES:
+        allowed = ", ".join(STATUSES)
+        raise DataError(f"{path}, line {line}: the status {values['status']!r} is none of {allowed}")
+    return row(**values)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _value(text: str, kind: Any) -> Any:
+    if isinstance(kind, types.UnionType):
+        if text == "":
+            return None
+        kind = next(k for k in typing.get_args(kind) if k is not type(None))
+    if kind is bool:
+        return bool(("0", "1").index(text))
+    return kind(text)
