@@ -30,7 +30,7 @@ def moving_square(frames: int, height: int = 48, width: int = 64, seed: int = 0)
     return clip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_video():
     """Return a function that writes a real mp4: make_video(path, frames=12, fps=12, height=48, width=64, seed=0)."""
 

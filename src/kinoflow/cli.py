@@ -13,6 +13,7 @@ STAGES = {
     "probe": ("kinoflow.media.probe:probe", "open every video of a shard once and record what can be read"),
     "inventory": ("kinoflow.datasets.inventory:inventory", "join the probe tables; list what cannot be read and why"),
     "index": ("kinoflow.datasets.index:index", "join inventory and annotations into videos.csv and segments.csv"),
+    "roles": ("kinoflow.datasets.roles:roles", "write split, task and recording of every video, shard by shard"),
     "frames": ("kinoflow.media.frames:frames", "decode the videos of a shard to model size"),
     "features": ("kinoflow.features.extract:features", "run a backbone over the videos of a shard"),
     "feature-files": (

@@ -101,8 +101,8 @@ def _parser(function: Callable[..., None]) -> argparse.ArgumentParser:
         flag, text = f"--{name.replace('_', '-')}", helps.get(name, "").replace("%", "%%")
         needed = default is inspect.Parameter.empty
         if kind == "options":
-            _add_options(parser, hint)
-        elif kind in ("inputs", "values"):
+            _add_options(parser, hint, set(_parameters(function)))
+        elif kind.endswith("s"):
             parser.add_argument(
                 flag, nargs="*", required=needed, help=text, metavar="FILE" if kind == "inputs" else "VALUE"
             )
@@ -126,10 +126,13 @@ def _documentation(function: Callable[..., None]) -> tuple[str, dict[str, str]]:
     return "\n".join(first).strip(), helps
 
 
-def _add_options(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
+def _add_options(parser: argparse.ArgumentParser, model: type[BaseModel], parameters: set[str]) -> None:
+    """Add a flag for each option, but those that the stage takes as a parameter of the same name."""
     group = parser.add_argument_group("options (each also a key of the JSON text or file of --options)")
     group.add_argument("--options", metavar="JSON", help="all options as one JSON text, or @FILE (JSON or YAML)")
     for name, field in model.model_fields.items():
+        if name in parameters:
+            continue
         unit = (field.json_schema_extra or {}).get("unit", "")
         default = (
             "must be given"
@@ -160,7 +163,7 @@ def _arguments(parameters: dict[str, tuple[Any, str, Any]], given: dict[str, Any
             arguments[name] = default
         elif kind in ("input", "folder", "output", "state"):
             arguments[name] = Path(value)
-        elif kind == "inputs":
+        elif kind in ("inputs", "outputs", "states"):
             arguments[name] = [Path(v) for v in value]
         else:
             arguments[name] = _converted(name, value, hint)

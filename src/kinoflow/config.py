@@ -3,24 +3,36 @@
 Paths in a config file count from the folder of that file. ``load`` reads files, resolves paths, merges, checks.
 """
 
+import typing
+from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import StringConstraints, model_validator
+import yaml
+from pydantic import BaseModel, StringConstraints, model_validator
 
 from kinoflow.datasets.options import DatasetOptions
+from kinoflow.errors import ConfigError
 from kinoflow.features.options import FeaturesOptions, PcaOptions
 from kinoflow.media.options import FramesOptions
-from kinoflow.options import Name, Options, option
+from kinoflow.options import Name, Options, check, option
 from kinoflow.report.options import ReportOptions
 
 DatasetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")]
 
 
-class FeaturesRun(FeaturesOptions):
-    """One named extractor of the study: what it computes, and on which dataset."""
+class FramesRun(FramesOptions):
+    """One named set of frame shards of the study: which frames, and of which dataset."""
 
     dataset: DatasetName = option(..., "the dataset, a key of datasets", "")
+
+
+class FeaturesRun(FeaturesOptions):
+    """One named extractor of the study: what it computes, and what it reads."""
+
     frames: Name | None = option(None, "the frame shards to read, a key of frames (from: frames)", "")
+    dataset: DatasetName | None = option(
+        None, "the dataset to read, a key of datasets (from: video and from: files)", ""
+    )
 
 
 class PcaRun(PcaOptions):
@@ -34,27 +46,143 @@ class Study(Options):
 
     study: Name = option(..., "name of the study: its results go to results/<study>", "")
     datasets: dict[DatasetName, DatasetOptions] = option(..., "the datasets, by name", "", min_length=1)
-    frames: dict[Name, FramesOptions] = option({}, "the frame shards, by name", "")
+    frames: dict[Name, FramesRun] = option({}, "the frame shards, by name", "")
     features: dict[Name, FeaturesRun] = option({}, "the extractors, by name", "")
     pca: dict[Name, PcaRun] = option({}, "the PCAs, by name", "")
     report: ReportOptions = option(ReportOptions(), "the report", "")
 
     @model_validator(mode="after")
     def _references(self) -> Self:
+        for name, frames in self.frames.items():
+            _refer(f"frames.{name}.dataset", frames.dataset, self.datasets)
+            _hold(f"frames.{name}", frames.dataset, self.datasets, "videos")
         for name, run in self.features.items():
-            _refer(f"features.{name}.dataset", run.dataset, self.datasets)
-            content = self.datasets[run.dataset].content
-            if (run.source == "files") != (content == "features"):
-                raise ValueError(
-                    f"features.{name}.from: {run.source!r} does not fit the dataset {run.dataset!r}, which holds {content}"
-                )
-            if run.source == "frames":
-                _refer(f"features.{name}.frames", run.frames, self.frames)
+            asked, other = ("frames", "dataset") if run.source == "frames" else ("dataset", "frames")
+            if getattr(run, other) is not None:
+                raise ValueError(f"features.{name}.{other}: with `from: {run.source}` give {asked}, not {other}")
+            _refer(
+                f"features.{name}.{asked}",
+                getattr(run, asked),
+                getattr(self, asked if asked == "frames" else "datasets"),
+            )
+            if run.dataset:
+                _hold(f"features.{name}", run.dataset, self.datasets, "features" if run.source == "files" else "videos")
         for name, pca in self.pca.items():
             _refer(f"pca.{name}.features", pca.features, self.features)
         return self
 
 
+def _hold(key: str, name: str, datasets: dict[str, DatasetOptions], content: str) -> None:
+    if datasets[name].content != content:
+        raise ValueError(f"{key}: the dataset {name!r} holds {datasets[name].content}, not {content}")
+
+
 def _refer(key: str, value: Any, known: dict[str, Any]) -> None:
     if value not in known:
         raise ValueError(f"{key}: there is no {value!r}; known are: {', '.join(sorted(known)) or 'none'}")
+
+
+# ---------------------------------------------------------------- reading files
+
+
+def load(files: list[Path], given: dict[str, Any], descriptors: Path) -> Study:
+    """Read config files, later ones over earlier ones, then the values ``given`` on the command line; check them all.
+
+    Relative paths count from the folder of the file that holds them (those of the command line from the working folder).
+    ``descriptors``: the folder of the datasets' descriptors.
+    """
+    values: dict[str, Any] = {}
+    for file in files:
+        values = merge(values, _with_paths(Study, (), _read(file), file.parent))
+    values = merge(values, _with_paths(Study, (), given, Path.cwd()))
+    values = _with_descriptors(values, descriptors)
+    return check(Study, values, ", ".join(file.name for file in files) or "--config")
+
+
+def merge(below: Any, above: Any) -> Any:
+    """Lay the mapping ``above`` over ``below``, key by key; what is no mapping is replaced."""
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return below | {key: merge(below.get(key), value) for key, value in above.items()}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice: one of the two would be lost in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=True)
+            if name in seen:
+                raise ConfigError(
+                    f"{key.start_mark.name}, line {key.start_mark.line + 1}: the key {name!r} is given twice"
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        with open(file, encoding="utf-8") as stream:
+            values = yaml.load(stream, _Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: this config file cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        line = f", line {place.line + 1}" if place else ""
+        raise ConfigError(f"{file}{line}: this is no valid YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file}: a config file is a mapping (key: value); this one is empty or holds something else")
+    return values
+
+
+def _with_descriptors(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Fill datasets up from the descriptors that they name."""
+    datasets = values.get("datasets")
+    if not isinstance(datasets, dict):
+        return values
+    filled = {}
+    for name, dataset in datasets.items():
+        if isinstance(dataset, dict) and "descriptor" in dataset:
+            own = {key: value for key, value in dataset.items() if key != "descriptor"}
+            filled[name] = merge(_descriptor(name, str(dataset["descriptor"]), folder), own)
+        else:
+            filled[name] = dataset
+    return values | {"datasets": filled}
+
+
+def _descriptor(dataset: str, name: str, folder: Path) -> dict[str, Any]:
+    file = folder / f"{name}.yaml"
+    if not file.is_file():
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+        raise ConfigError(f"datasets.{dataset}.descriptor: there is no {name!r}; known are: {known}")
+    return _with_paths(DatasetOptions, (), _read(file), file.parent)
+
+
+def _with_paths(annotation: Any, metadata: Any, value: Any, folder: Path) -> Any:
+    """Make the relative paths inside ``value`` count from ``folder``; which values are paths, the models tell."""
+    if isinstance(value, str) and "path" in metadata:
+        return value if _is_word(value) else str(folder.joinpath(Path(value).expanduser()).resolve())
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and isinstance(value, dict):
+        fields = {field.alias or name: field for name, field in annotation.model_fields.items()}
+        return {
+            key: _with_paths(fields[key].annotation, fields[key].metadata, item, folder) if key in fields else item
+            for key, item in value.items()
+        }
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is Annotated:
+        return _with_paths(arguments[0], arguments[1:], value, folder)
+    if typing.get_origin(annotation) is dict and isinstance(value, dict):
+        return {key: _with_paths(arguments[1], (), item, folder) for key, item in value.items()}
+    if typing.get_origin(annotation) in (list, tuple) and isinstance(value, list):
+        return [_with_paths(arguments[0], (), item, folder) for item in value]
+    for argument in (
+        arguments if not isinstance(value, dict | list) or typing.get_origin(annotation) is not dict else ()
+    ):
+        value = _with_paths(argument, (), value, folder)
+    return value
+
+
+def _is_word(value: str) -> bool:
+    """Some values may be a path or a word with a meaning of its own."""
+    return value == "none" or value.startswith("torchvision:")

@@ -99,9 +99,9 @@ class _StripDocstrings(ast.NodeTransformer):
     def _visit_body(self, node):
         self.generic_visit(node)
         first = node.body[0] if node.body else None
-        if isinstance(first, ast.Expr) and isinstance(getattr(first, "value", None), ast.Constant):
-            if isinstance(first.value.value, str):
-                node.body = node.body[1:]
+        value = first.value if isinstance(first, ast.Expr) else None
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            node.body = node.body[1:]
         return node
 
     visit_Module = visit_ClassDef = visit_FunctionDef = visit_AsyncFunctionDef = _visit_body
@@ -137,9 +137,8 @@ class _Module:
                 self._record_import(stmt, top=True)
             elif isinstance(stmt, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 self.bound.setdefault(stmt.name, []).append(stmt)
-                if stmt.decorator_list:  # a decorator may register: it runs on import
-                    if any(isinstance(d, ast.Call) or _local(d) for d in stmt.decorator_list):
-                        self.always.append(stmt)
+                if any(isinstance(d, ast.Call) or _local(d) for d in stmt.decorator_list):
+                    self.always.append(stmt)  # a decorator may register: it runs on import
             elif isinstance(stmt, (ast.Assign, ast.AnnAssign, ast.AugAssign)) and _targets(stmt):
                 for target in _targets(stmt):
                     self.bound.setdefault(target, []).append(stmt)

@@ -48,3 +48,41 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
     return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"
+
+
+class Transfer(Progress):
+    """Progress in bytes, said as people do; ``total`` 0 if it is unknown, ``already`` bytes that are there before the start."""
+
+    def __init__(self, what: str, total: int, already: int = 0):
+        super().__init__(what, total, "bytes")
+        self.already = already
+
+    def __exit__(self, kind, error, trace):
+        if kind is None:
+            log.info("%s: %s in %s", self.what, size(self.done), duration(time.monotonic() - self.start))
+
+    def step(self, count: int = 1) -> None:
+        """Count ``count`` more bytes as done."""
+        self.done += count
+        now = time.monotonic()
+        if now - self.said < self.every or not self.done:
+            return
+        self.said, there = now, self.already + self.done
+        if self.total > there:
+            left = (now - self.start) / self.done * (self.total - there)
+            text = "%s: %s of %s (%d %%), about %s left"
+            log.info(text, self.what, size(there), size(self.total), 100 * there // self.total, duration(left))
+        else:
+            log.info("%s: %s", self.what, size(there))
+
+
+def size(count: int) -> str:
+    """Say a number of bytes as people do: ``512 bytes``, ``4.2 MB``, ``30.1 GB``."""
+    if count < 1000:
+        return f"{count} byte{'' if count == 1 else 's'}"
+    value, unit = float(count), "bytes"
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.95:
+            break
+    return f"{value:.1f} {unit}"

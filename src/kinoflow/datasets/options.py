@@ -1,8 +1,9 @@
 """Options of a dataset: where it comes from, what in it is a video, what its labels say, how it is split."""
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kinoflow.datasets.kitchen.options import KitchenOptions
 from kinoflow.media.options import ProbeOptions
@@ -25,15 +26,30 @@ class FolderSource(Options):
 class FileOptions(Options):
     """One file of a download."""
 
-    url: str = option(..., "address of the file", "URL", pattern=r"^(https?|file)://")
+    url: str | None = option(
+        None,
+        "address of the file; may be empty only where there is a form: the file is then put into place by hand",
+        "URL",
+        pattern=r"^(https?|file)://",
+    )
     sha256: str | None = option(
         None,
         "checksum; empty if the owner publishes none: it is then recorded at the first download and compared from then on",
         "hex",
         pattern=r"^[0-9a-f]{64}$",
     )
-    name: str = option(..., "path below the dataset's raw folder", "path", pattern=r"^[^/\\]+(/[^/\\]+)*$")
-    unpack: bool = option(False, "unpack the archive (zip, tar, gz; recognised by content) beside it", "")
+    name: str = option(
+        ...,
+        "path below the dataset's raw folder; none of its parts may begin with a dot",
+        "path",
+        pattern=r"^[^/\\.\x00-\x1f][^/\\\x00-\x1f]*(/[^/\\.\x00-\x1f][^/\\\x00-\x1f]*)*$",
+    )
+    unpack: bool = option(
+        False,
+        "unpack the archive (zip, tar, gz, bz2, xz; recognised by content) into a folder beside it, named like it "
+        "without .zip, .tar.gz and the like",
+        "",
+    )
 
 
 class DownloadOptions(Options):
@@ -41,16 +57,34 @@ class DownloadOptions(Options):
 
     files: tuple[FileOptions, ...] = option((), "the files to fetch", "")
     form: str = option(
-        "", "for a dataset behind a licence form: the steps to take, told when its files are not in place", "text"
+        "",
+        "for a dataset behind a licence form: the steps to take, told when its files are not in place; nothing is fetched",
+        "text",
     )
     place: UserPath | None = option(
         None,
         "a local folder that already holds the files: they are taken from there, verified like fetched ones",
         "path",
     )
-    attempts: int = option(5, "attempts at each file before it counts as failed", "attempts", ge=1, le=100)
+    attempts: int = option(
+        5, "attempts in a row without a new byte after which a file counts as failed", "attempts", ge=1, le=100
+    )
     patience: float = option(30.0, "longest wait for the server's next bytes", "seconds", gt=0, le=3600)
     max_unpacked: float = option(2000.0, "largest size to which the archives may unpack", "GB", gt=0, le=1e6)
+
+    @model_validator(mode="after")
+    def _files_are_told_apart(self) -> Self:
+        names = {file.name for file in self.files}
+        if len(names) < len(self.files):
+            raise ValueError("files: two files have the same name")
+        for file in self.files:
+            parts = file.name.split("/")
+            above = next((whole for n in range(1, len(parts)) if (whole := "/".join(parts[:n])) in names), None)
+            if above:
+                raise ValueError(f"files: {above!r} cannot be a file and the folder of {file.name!r}")
+            if not (file.url or self.form):
+                raise ValueError(f"files: {file.name!r} needs a url, or the dataset a form that tells how to get it")
+        return self
 
 
 class DownloadSource(DownloadOptions):
@@ -92,7 +126,8 @@ class IndexOptions(Options):
 
     labels: UserPath | None = option(
         None,
-        "CSV of labelled segments: video,start,end,action and, if known, verb,noun,phase,text,split,recording,task",
+        "CSV of labelled segments: video,start,end,action and, if known,"
+        " verb,noun,phase,variant,text,split,recording,task",
         "path",
     )
     splits: UserPath | None = option(
@@ -103,28 +138,52 @@ class IndexOptions(Options):
     )
     recording: str = option(
         "",
-        "regular expression; what its first group finds in a video's path names the recording; empty: every video is its own",
+        "regular expression; what its first group finds in a video's path names the recording, unless a CSV does;"
+        " empty: every video is its own",
         "regex",
     )
     draw: DrawOptions = option(DrawOptions(), "how splits are drawn where the annotations give none", "")
     max_unreadable: float = option(
-        0.2, "largest share of unreadable videos before the run stops", "share of videos found", ge=0, le=1
+        0.2,
+        "largest share of unreadable videos, and of labelled videos that are not there, before the run stops",
+        "share of videos",
+        ge=0,
+        le=1,
     )
+
+    @field_validator("recording")
+    @classmethod
+    def _has_a_group(cls, value: str) -> str:
+        try:
+            groups = re.compile(value).groups
+        except re.error as error:
+            raise ValueError(f"{value!r} is no regular expression: {error}") from None
+        if value and not groups:
+            raise ValueError(f"{value!r} has no group; put round brackets around what names the recording")
+        return value
+
+    @model_validator(mode="after")
+    def _one_source_of_labels(self) -> Self:
+        if self.labels and self.class_per_folder:
+            raise ValueError("labels and class_per_folder exclude each other; leave one of them out")
+        return self
 
 
 class ScanOptions(Options):
     """Which files of a folder are videos, and how a touched one is told from a changed one."""
 
     include: tuple[str, ...] = option(
-        ("*",), "globs on paths below the root (* also matches /): which files are videos", "globs"
+        ("*",), "globs on paths below the root (* also matches /): which files are videos", "globs", min_length=1
     )
-    exclude: tuple[str, ...] = option((), "globs of files that are none; hidden files never are", "globs")
+    exclude: tuple[str, ...] = option(
+        (), "globs of files that are none (folder/* for whole folders); hidden files never are", "globs"
+    )
     watch: Literal["content", "quick", "names"] = option(
         "content",
         "how a touched video is told from a changed one: whole content, size and three samples, or not at all (names)",
         "",
     )
-    shards: int = option(16, "parts that are worked on at once; results do not depend on it", "shards", ge=1, le=4096)
+    shards: int = option(16, "parts that are worked on at once; results do not depend on it", "shards", ge=1, le=1024)
 
 
 class DatasetOptions(ScanOptions):

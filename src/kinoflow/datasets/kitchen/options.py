@@ -12,8 +12,17 @@ class KitchenOptions(Options):
         30, "videos for testing (kitchens 9 to 11, recipes that never occur in training)", "videos", ge=1, le=100000
     )
     texts: int = option(4000, "recipes of the text corpus; none is a test video's", "recipes", ge=0, le=10_000_000)
-    size: int = option(96, "width and height of the picture; even", "pixels", ge=32, le=1024, multiple_of=2)
-    fps: int = option(12, "frame rate", "frames per second", ge=1, le=120)
+    size: int = option(
+        96,
+        "width and height of the picture; even; what is drawn, the labels included, does not depend on it",
+        "pixels",
+        ge=32,
+        le=1024,
+        multiple_of=2,
+    )
+    fps: int = option(
+        12, "frame rate; from 6 on, every phase of every step has a frame", "frames per second", ge=6, le=120
+    )
     tremble: float = option(
         0.034,
         "how far the hand trembles: hides slow motion from windows of a few frames",
@@ -24,6 +33,6 @@ class KitchenOptions(Options):
     grammar: float = option(
         0.9, "chance with which a recipe follows a rule of the grammar (0.5: no rules)", "probability", ge=0.5, le=1
     )
-    min_steps: int = option(8, "fewest steps of a recipe", "steps", ge=4, le=12)
-    max_steps: int = option(15, "most steps of a recipe", "steps", ge=12, le=40)
+    min_steps: int = option(8, "fewest steps of a recipe; the grammar has none with less than 8", "steps", ge=8, le=12)
+    max_steps: int = option(15, "most steps of a recipe; the grammar has few with more than 15", "steps", ge=12, le=19)
     crf: int = option(23, "quality of the H.264 encoder, lower is better", "CRF", ge=0, le=51)

@@ -1,0 +1,115 @@
+"""One run per folder, and the frozen copy of sources, rules and config that its jobs execute."""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from kinoflow.command import MAIN
+
+FROZEN = "KINOFLOW_FROZEN"  # where jobs find the frozen copy: set by the main process, inherited locally and by SLURM
+STATE = Path(".snakemake/kinoflow")
+PARTS = ("src", "workflow", "envs")
+KEPT = 5  # frozen copies that stay
+
+
+class RunState:
+    """What the main process of a run holds (the lock, the frozen copy), and how its jobs find it."""
+
+    def __init__(self, workflow: Any):
+        self.workflow, self.home, self.main = workflow, Path(workflow.basedir), workflow.is_main_process
+        self.owner: Any = None
+        self.tree = self._tree() if self.main else ""
+        if not self.main:
+            if FROZEN not in os.environ:
+                raise SystemExit("A job finds no frozen copy: start the workflow by `snakemake`, not its jobs by hand.")
+            self.frozen = Path(os.environ[FROZEN])
+            os.environ.pop(MAIN, None)  # a job with a Snakemake of its own (SLURM) outlives the main process
+
+    @property
+    def owned(self) -> bool:
+        """Whether this process holds the folder's lock (never in a dry run)."""
+        return self.owner is not None
+
+    @property
+    def source(self) -> Path:
+        """The folder that rules are read from."""
+        return self.home if self.main else self.frozen
+
+    def choose(self, config: str) -> None:
+        """Fix the name of the frozen copy: what the sources and the config are."""
+        name = hashlib.sha256((self.tree + config).encode()).hexdigest()[:16]
+        self.frozen = (STATE / name).absolute()
+        os.environ[FROZEN] = str(self.frozen)
+
+    def record(self) -> dict[str, Any]:
+        """Return what the main process wrote down for its jobs."""
+        return json.loads((self.frozen / "run.json").read_text())
+
+    def begin(self) -> None:
+        """Take the folder's lock, or refuse with one sentence.
+
+        Snakemake calls input functions between parsing and its own locking, when it is known that this is no dry run,
+        lint or summary. The kernel drops our lock with the process, so Snakemake's lock files can only be a killed run's.
+        """
+        if not self.main or self.owned or not self.workflow.executor_plugin or self.workflow.dryrun:
+            return
+        STATE.mkdir(parents=True, exist_ok=True)
+        file = open(STATE / "owner", "a+")  # noqa: SIM115 - held until the process ends
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise SystemExit(
+                f"Another run is at work in this folder ({file.read()}): wait for it or stop it."
+            ) from None
+        left = [*Path(".snakemake/locks").glob("*.lock")]
+        if left and (jobs := _submitted()):
+            raise SystemExit(f"Jobs of a killed run are still at work: wait for them, or scancel {' '.join(jobs)}")
+        for lock in left:
+            lock.unlink()
+        file.truncate(0)
+        print(f"process {os.getpid()} on {os.uname().nodename}", end="", file=file, flush=True)
+        os.environ[MAIN] = f"{os.getpid()} {os.readlink('/proc/self/ns/pid')} {Path(STATE, 'owner').absolute()}"
+        self.owner = file
+
+    def freeze(self, record: dict[str, Any]) -> None:
+        """Copy sources, rules and environments, unless this very state was copied before; keep the last few copies."""
+        if self._tree() != self.tree:
+            raise SystemExit("The sources changed while the workflow was being read: start again.")
+        if not self.frozen.exists():
+            new = self.frozen.with_name("new")
+            shutil.rmtree(new, ignore_errors=True)
+            for part in PARTS:
+                shutil.copytree(
+                    self.home / part, new / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+                )
+            (new / "run.json").write_text(json.dumps(record))
+            new.rename(self.frozen)
+        os.utime(self.frozen)
+        for old in sorted(STATE.glob("*/"), key=os.path.getmtime)[:-KEPT]:
+            shutil.rmtree(old)
+
+    def _tree(self) -> str:
+        files = sorted(
+            path
+            for part in PARTS
+            for path in (self.home / part).rglob("*")
+            if path.is_file() and path.suffix != ".pyc" and not any(p.endswith(".egg-info") for p in path.parts)
+        )
+        lines = (f"{path.relative_to(self.home)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files)
+        return hashlib.sha256("\n".join([*lines, sys.version]).encode()).hexdigest()
+
+
+def _submitted() -> list[str]:
+    """Return the jobs that a Snakemake of this folder gave to SLURM: named after its run, with this folder as workplace."""
+    if not shutil.which("squeue"):
+        return []
+    rows = subprocess.run(["squeue", "--me", "-h", "-o", "%A %j %Z"], capture_output=True, text=True).stdout
+    return re.findall(rf"^(\d+) \S*[0-9a-f-]{{36}} {re.escape(str(Path.cwd()))}$", rows, re.M)

@@ -1,0 +1,339 @@
+"""What the rules ask for. With `kinoflow.run_state` the only module that knows Snakemake.
+
+The main process reads config and sources, looks at the folders of videos, and keeps a frozen copy of all that decides what
+a run does; jobs (local or on a cluster) parse the rules again, but take everything from that copy.
+"""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kinoflow import config as configuration
+from kinoflow.datasets import listing, roles
+from kinoflow.errors import KinoflowError
+from kinoflow.fingerprint import stage_code
+from kinoflow.layout import LABEL_FILES, Dataset, Layout, Shards, contents, needs_roles, user_weights
+from kinoflow.options import resolved
+from kinoflow.run_state import FROZEN, RunState
+from kinoflow.store.files import sha256_of, write_json
+
+NOTHING = "(?!)"  # a wildcard that stands for none
+
+
+class Flow:
+    """The study as the rules see it: paths, inputs, params."""
+
+    def __init__(self, workflow: Any, config: dict[str, Any]):
+        self.state = RunState(workflow)
+        self.codes: dict[str, str] = {}
+        self._scans: dict[Any, Any] = {}
+        self._stocks: dict[Any, Any] = {}
+        try:
+            record = self._read(workflow, config) if self.state.main else self.state.record()
+        except KinoflowError as error:
+            raise SystemExit(str(error)) from None
+        config.clear()
+        config.update(record["config"])
+        self.codes.update(record["codes"])
+        study = configuration.Study.model_validate(record["config"])
+        self.layout = Layout(study, record["weights"])
+        self.study = study.study
+        self.datasets = {dataset.folder: dataset for dataset in self.layout.datasets.values()}
+        if self.state.main:
+            self.state.choose(json.dumps([record["config"], record["weights"]], sort_keys=True))
+        os.environ["PYTHONPATH"] = str(self.state.frozen / "src")
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+    def _read(self, workflow: Any, config: dict[str, Any]) -> dict[str, Any]:
+        """Read the config files given on the command line, else the one beside the Snakefile."""
+        if FROZEN in os.environ:
+            del os.environ[FROZEN]  # of a run that started this one (a test, a notebook)
+        files = [Path(path) for path in workflow.configfiles] or [self.state.home / "config.yaml"]
+        given = json.loads(json.dumps(dict(workflow.config_settings.config)))
+        study = configuration.load(files, given, self.state.home / "workflow/datasets")
+        weights = {}
+        for path in user_weights(study):
+            if not Path(path).is_file():
+                raise KinoflowError(f"features: the weights file {path} is not there")
+            weights[path] = sha256_of(path)
+        return {"config": json.loads(resolved(study)), "codes": {}, "weights": weights}
+
+    # ------------------------------------------------------------ the run
+
+    def begin(self, wildcards: Any = None) -> list[str]:
+        """Make sure that no other run is at work in this folder: an input function of rules without other inputs."""
+        self.state.begin()
+        return []
+
+    def freeze(self) -> None:
+        """Keep sources, rules and config as they were read; hand every shard its list of videos."""
+        if not self.state.main:
+            return
+        self.state.begin()
+        record = {"config": self.layout.study.model_dump(mode="json", by_alias=True), "codes": self.codes}
+        self.state.freeze(record | {"weights": self.layout.weights})
+        for dataset in self.datasets.values():
+            for shard in listing.shard_names(dataset.options.shards):
+                self._states(dataset, shard)
+        for folder, values in contents(self.layout).items():
+            path = Path("data", folder, "contents.json")
+            old = json.loads(path.read_text()) if path.exists() else {}
+            if old | values != old:
+                write_json(path, old | values)
+
+    def rules(self, name: str) -> str:
+        """Return the path of a rule file: the live one in the main process, the frozen one in a job."""
+        return str(self.state.source / "workflow/rules" / name)
+
+    # ------------------------------------------------------------ params
+
+    def code(self, target: str) -> str:
+        """Return the fingerprint of a stage's code."""
+        if self.state.main:
+            self.codes[target] = stage_code(target)
+        return self.codes[target]
+
+    def options(self, kind: str, *exclude: str) -> Callable[[Any], str]:
+        """Return a function of wildcards: the resolved options of a stage as one JSON text.
+
+        ``kind``: render, scan, probe, files, index, download (of a dataset), frames, features, pca, report.
+        """
+
+        def text(wildcards: Any) -> str:
+            if kind == "report":
+                return resolved(self.layout.study.report)
+            if kind == "features":
+                return self.layout.features_json(self._shards(wildcards, "features").options)
+            if kind in ("frames", "pca"):
+                return resolved(self._shards(wildcards, kind).options, ("dataset", "features"))
+            options = self._dataset(wildcards).options
+            if kind in ("render", "download"):
+                return resolved(options.source, ("kind", "videos", *exclude))
+            if kind == "scan":
+                scan = ("include", "exclude", "watch", "shards")
+                return resolved(options, tuple(name for name in type(options).model_fields if name not in scan))
+            return resolved(getattr(options, kind), exclude)
+
+        return text
+
+    def root(self, wildcards: Any, input: Any) -> str:
+        """Return the folder of the videos. It takes `input`, so Snakemake does not record it: a moved folder is the same."""
+        return self._dataset(wildcards).root
+
+    def download_options(self, wildcards: Any, input: Any) -> str:
+        """Return how a dataset is fetched; what decides the result is another param, this one is not recorded."""
+        return resolved(self._dataset(wildcards).options.source, ("kind", "videos"))
+
+    def speed(self, wildcards: Any, input: Any) -> str:
+        """Return the flags of an extractor that change no value, so they are not recorded either."""
+        run = self._shards(wildcards, "features").options
+        return f"--batch {run.batch} --threads {run.threads}"
+
+    def weights_flag(self, wildcards: Any, input: Any) -> str:
+        """Return the flag that names an extractor's weight file."""
+        path = self.layout.weight_file(self._shards(wildcards, "features").options)
+        return f"--weights {shlex.quote(path)}" if path else ""
+
+    def weights_identity(self, wildcards: Any) -> str:
+        """Return what tells an extractor's weights from others."""
+        return self.layout.weights_identity(self._shards(wildcards, "features").options)
+
+    def annotations(self, wildcards: Any, input: Any) -> str:
+        """Return the flags that name a dataset's label files."""
+        files = self._dataset(wildcards).annotations
+        return " ".join(f"--{name} {shlex.quote(path)}" for name, path in files.items())
+
+    def annotations_digest(self, wildcards: Any) -> str:
+        """Return a hash of the content of a dataset's label files: what triggers its index."""
+        if not self.state.main:
+            return ""
+        files = self._dataset(wildcards).annotations
+        return " ".join(f"{name} {sha256_of(path)}" for name, path in files.items() if Path(path).is_file())
+
+    # ------------------------------------------------------------ inputs
+
+    def fetched(self, wildcards: Any) -> list[str]:
+        """Return the marker of rendered or fetched videos; nothing for the user's own folder."""
+        self.state.begin()
+        dataset = self._dataset(wildcards)
+        if dataset.marker is None and not Path(dataset.root).is_dir():
+            raise SystemExit(f"datasets.{dataset.name}.source.path: there is no folder {dataset.root}")
+        return [dataset.marker] if dataset.marker else []
+
+    def tables(self, wildcards: Any) -> list[str]:
+        """Return the probe tables of a dataset's shards."""
+        names = listing.shard_names(self._dataset(wildcards).options.shards)
+        return [f"data/{wildcards.dataset}/probe/{shard}.csv" for shard in names]
+
+    def frames_shard(self, wildcards: Any) -> str:
+        """Return the frame shard that a features shard is made from."""
+        shards = self._shards(wildcards, "features").below
+        assert shards is not None
+        return f"{shards.folder}/{wildcards.shard}.h5"
+
+    def run_weights(self, wildcards: Any) -> list[str]:
+        """Return the checkpoint of the run whose weights an extractor takes: an edge of the graph."""
+        run = self._shards(wildcards, "features").options
+        return [self.layout.weight_file(run)] if isinstance(run.weights, configuration.RunWeights) else []
+
+    def partials(self, wildcards: Any) -> list[str]:
+        """Return the partial sums of a PCA, in the order of shards."""
+        shards = self._shards(wildcards, "pca")
+        return [f"{shards.folder}/partial/{shard}.h5" for shard in listing.shard_names(shards.dataset.options.shards)]
+
+    def hashes(self, kind: str, source: str = "") -> str:
+        """Return a pattern of the hashes that stand for frames, extractors (of one ``source``) or PCAs."""
+        found = getattr(self.layout, kind).values()
+        return "|".join(sorted({s.hash for s in found if not source or s.options.source == source})) or NOTHING
+
+    def folders(self, source: str = "", content: str = "") -> str:
+        """Return a pattern of the dataset folders of one kind of source or content."""
+        found = [
+            folder
+            for folder, dataset in self.datasets.items()
+            if source in ("", dataset.options.source.kind) and content in ("", dataset.options.content)
+        ]
+        return "|".join(found) or NOTHING
+
+    def products(self) -> list[str]:
+        """Return everything that the study asks for but its results: tables, and the shards at the end of each chain."""
+        found = [
+            f"data/{d.folder}/index/{d.index}/{t}.csv" for d in self.datasets.values() for t in ("videos", "segments")
+        ]
+        read = {shards.below.folder for shards in self._all() if shards.below}
+        return found + [path for shards in self._all() if shards.folder not in read for path in shards.files]
+
+    def sections(self) -> list[str]:
+        """Return the section files of the report."""
+        data = [f"10-data-{name}" for name in self.layout.datasets]
+        return [
+            f"results/{self.study}/sections/{name}.json" for name in (*data, *(f"20-pca-{n}" for n in self.layout.pca))
+        ]
+
+    def data_section_inputs(self, wildcards: Any) -> dict[str, str]:
+        """Return the tables that a dataset's section is made from."""
+        dataset = self.layout.datasets[wildcards.name]
+        folder = f"data/{dataset.folder}"
+        tables = {name: f"{folder}/index/{dataset.index}/{name}.csv" for name in ("videos", "segments")}
+        return tables | {"unreadable": f"{folder}/unreadable.csv"}
+
+    def section_root(self, wildcards: Any, input: Any) -> str:
+        """Return the flag that names the folder of a dataset's videos; feature files have no pictures."""
+        dataset = self.layout.datasets[wildcards.name]
+        return f"--root {shlex.quote(dataset.root)}" if dataset.options.content == "videos" else ""
+
+    def basis(self, wildcards: Any) -> str:
+        """Return the components that a PCA's section shows."""
+        return f"{self.layout.pca[wildcards.name].folder}/basis.safetensors"
+
+    def config_text(self, wildcards: Any) -> str:
+        """Return the study's resolved options for the report, without paths of this machine."""
+        values = self.layout.study.model_dump(mode="json", by_alias=True)
+        for dataset in values["datasets"].values():
+            _shorten(dataset["source"], ("path", "place"))
+            _shorten(dataset["index"], LABEL_FILES)
+        for run in values["features"].values():
+            _shorten(run, ("weights",))
+        return json.dumps(values, sort_keys=True)
+
+    def usage(self, wildcards: Any, input: Any) -> str:
+        """Return the folders in which Snakemake notes down what jobs cost; they are not recorded: they differ each time."""
+        return " ".join(f"logs/usage/{folder}" for folder in self.datasets)
+
+    # ------------------------------------------------------------ videos, as the main process sees them
+
+    def digest(self, wildcards: Any) -> str:
+        """Return what triggers a shard: a hash of its part of the folder. Jobs never look at the folder."""
+        if not self.state.main:
+            return ""
+        return listing.digest(self._states(self._dataset(wildcards), wildcards.shard))
+
+    def roles_digest(self, wildcards: Any) -> str:
+        """Return what triggers a shard's partial sums: splits and tasks of its videos. Writes them for the stage to read."""
+        pca = self._shards(wildcards, "pca")
+        if not (self.state.main and needs_roles(pca.options)):
+            return ""
+        dataset = pca.dataset
+        found = self._roles(dataset).get(wildcards.shard, {})
+        if self.state.owned:
+            roles.keep(Path(self._roles_path(dataset, wildcards.shard)), found)
+        return roles.digest(found)
+
+    def roles_flag(self, wildcards: Any, input: Any) -> str:
+        """Return the flag that names the file with the roles of a shard's videos."""
+        pca = self._shards(wildcards, "pca")
+        return f"--roles {self._roles_path(pca.dataset, wildcards.shard)}" if needs_roles(pca.options) else ""
+
+    def tasks_digest(self, wildcards: Any) -> str:
+        """Return what triggers a shard's projection beside features and basis: the tasks of its videos, if they count."""
+        pca = self._shards(wildcards, "pca")
+        if not (self.state.main and pca.options.by_task):
+            return ""
+        return roles.digest({v: role[1:2] for v, role in self._roles(pca.dataset).get(wildcards.shard, {}).items()})
+
+    def _roles_path(self, dataset: Dataset, shard: str) -> str:
+        return f"data/{dataset.folder}/index/{dataset.index}/roles/{shard}.json"
+
+    def _roles(self, dataset: Dataset) -> dict[str, dict[str, Any]]:
+        names = listing.shard_names(dataset.options.shards)
+        shards = {shard: self._states(dataset, shard) for shard in names}
+        files = {name: Path(path) for name, path in dataset.annotations.items() if Path(path).is_file()}
+        stamp = (
+            dataset.folder,
+            dataset.index,
+            tuple((p, Path(p).stat().st_mtime_ns) for p in files.values()),
+            self._seen(dataset),
+        )
+        if stamp not in self._scans:
+            videos = [video for states in shards.values() for video in states]
+            try:
+                found = roles.roles_of(videos, dataset.options.index, files.get("labels"), files.get("splits"))
+            except KinoflowError as error:
+                raise SystemExit(str(error)) from None
+            self._scans[stamp] = {shard: {v: found[v] for v in states} for shard, states in shards.items()}
+        return self._scans[stamp]
+
+    def _seen(self, dataset: Dataset) -> Any:
+        """A render or fetch in this very run makes an earlier scan worthless."""
+        marker = Path(dataset.marker) if dataset.marker else None
+        return (dataset.folder, marker.stat().st_mtime_ns if marker and marker.exists() else None)
+
+    def _states(self, dataset: Dataset, shard: str) -> dict[str, tuple[int, int, str]]:
+        seen, options, root = self._seen(dataset), dataset.options, Path(dataset.root)
+        if seen not in self._scans:
+            self._scans[seen] = {}
+            if root.is_dir():
+                try:
+                    found = listing.scan(root, options.shards, options.include, options.exclude, options.watch)
+                except KinoflowError as error:
+                    raise SystemExit(str(error)) from None
+                self._scans[seen] = found
+        if (seen, shard) not in self._stocks:
+            videos, data = self._scans[seen].get(shard, {}), Path("data", dataset.folder)
+            keep = self.state.owned and root.is_dir()
+            self._stocks[seen, shard] = listing.take_stock(root, videos, data, shard, options.watch, keep=keep)
+        return self._stocks[seen, shard]
+
+    # ------------------------------------------------------------ from wildcards to options
+
+    def _dataset(self, wildcards: Any) -> Dataset:
+        return self.datasets[wildcards.dataset]
+
+    def _all(self) -> list[Shards]:
+        return [*self.layout.frames.values(), *self.layout.features.values(), *self.layout.pca.values()]
+
+    def _shards(self, wildcards: Any, kind: str) -> Shards:
+        folder = f"data/{wildcards.dataset}/{'features' if kind == 'pca' else kind}/{wildcards[kind if kind != 'pca' else 'features']}"
+        folder += f"/pca/{wildcards.pca}" if kind == "pca" else ""
+        return next(shards for shards in getattr(self.layout, kind).values() if shards.folder == folder)
+
+
+def _shorten(values: dict[str, Any], keys: tuple[str, ...]) -> None:
+    """Keep the file name alone of each path among ``values``."""
+    for key in keys:
+        if isinstance(values.get(key), str):
+            values[key] = Path(values[key]).name

@@ -1,0 +1,128 @@
+"""Config files: paths count from their file, later files win, what is wrong is said with its place."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.conftest import ROOT
+
+from kinoflow import config
+from kinoflow.errors import ConfigError
+
+DESCRIPTORS = ROOT / "workflow/datasets"
+BASE = {
+    "study": "trial",
+    "datasets": {"mine": {"source": {"kind": "folder", "path": "videos"}}},
+    "frames": {"small": {"dataset": "mine"}},
+    "features": {"net": {"from": "frames", "frames": "small"}},
+    "pca": {"two": {"features": "net"}},
+}
+
+
+def load(folder: Path, *studies: dict, given: dict | None = None) -> config.Study:
+    files = []
+    for i, study in enumerate(studies):
+        files.append(folder / f"study{i}.yaml")
+        files[-1].write_text(yaml.safe_dump(study))
+    return config.load(files, given or {}, DESCRIPTORS)
+
+
+def changed(**values) -> dict:
+    return config.merge(BASE, values)
+
+
+def test_paths_count_from_the_file_that_holds_them_and_from_here_on_the_command_line(tmp_path, monkeypatch):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    study = changed(
+        datasets={"mine": {"index": {"splits": "/absolute/splits.csv"}}},
+        features={
+            "net": {"weights": "torchvision:DEFAULT"},
+            "own": {"from": "frames", "frames": "small", "weights": "w.pt"},
+        },
+    )
+    found = load(tmp_path / "below", study, given={"datasets": {"mine": {"index": {"labels": "labels.csv"}}}})
+    dataset = found.datasets["mine"]
+    assert dataset.source.path == str(tmp_path / "below/videos")
+    assert dataset.index.labels == str(tmp_path / "other/labels.csv")
+    assert dataset.index.splits == "/absolute/splits.csv"
+    assert [found.features[name].weights for name in ("net", "own")] == [
+        "torchvision:DEFAULT",
+        str(tmp_path / "below/w.pt"),
+    ]
+
+
+def test_a_later_file_and_the_command_line_win_key_by_key(tmp_path):
+    later = {"frames": {"small": {"size": 64, "store": "raw"}}}
+    found = load(tmp_path, BASE, later, given={"frames": {"small": {"size": 32}}})
+    assert (found.frames["small"].size, found.frames["small"].store, found.study) == (32, "raw", "trial")
+
+
+@pytest.mark.parametrize(
+    "study, sentence",
+    [
+        (changed(features={"net": {"frames": "smal"}}), "features.net.frames: there is no 'smal'; known are: small"),
+        (changed(frames={"small": {"dataset": "other"}}), "frames.small.dataset: there is no 'other'; known are: mine"),
+        (changed(pca={"two": {"features": "nets"}}), "pca.two.features: there is no 'nets'; known are: net"),
+        (changed(features={"net": {"dataset": "mine"}}), "with `from: frames` give frames, not dataset"),
+        (
+            changed(features={"net": {"from": "files", "frames": None, "dataset": "mine"}}),
+            "'mine' holds videos, not features",
+        ),
+        (changed(datasets={"Mine": BASE["datasets"]["mine"]}), "datasets.Mine"),
+        (changed(sudy="x"), "sudy: there is no such key; did you mean 'study'?"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_place(tmp_path, study, sentence):
+    with pytest.raises(ConfigError) as error:
+        load(tmp_path, study)
+    assert sentence in str(error.value)
+    assert str(error.value).startswith("study0.yaml: ")
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("study: a\nstudy: b\n", "line 2: the key 'study' is given twice"),
+        ("study: [\n", "this is no valid YAML"),
+        ("", "is empty or holds something else"),
+        ("- a\n", "is empty or holds something else"),
+    ],
+)
+def test_a_file_that_is_no_config_is_named_with_its_line(tmp_path, text, sentence):
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="bad.yaml") as error:
+        config.load([file], {}, DESCRIPTORS)
+    assert sentence in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="nowhere.yaml: this config file cannot be read"):
+        config.load([tmp_path / "nowhere.yaml"], {}, DESCRIPTORS)
+
+
+def test_a_descriptor_fills_a_dataset_up_and_the_study_wins(tmp_path):
+    descriptors = tmp_path / "datasets"
+    descriptors.mkdir()
+    values = {
+        "source": {"kind": "download", "files": [{"url": "https://example.org/a.zip", "name": "a.zip"}]},
+        "shards": 8,
+    }
+    (descriptors / "known.yaml").write_text(yaml.safe_dump(values))
+    (tmp_path / "s.yaml").write_text(
+        yaml.safe_dump({"study": "x", "datasets": {"a": {"descriptor": "known", "shards": 2}}})
+    )
+    found = config.load([tmp_path / "s.yaml"], {}, descriptors).datasets["a"]
+    assert (found.shards, found.source.files[0].name) == (2, "a.zip")
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump({"study": "x", "datasets": {"a": {"descriptor": "unknown"}}}))
+    with pytest.raises(ConfigError, match="there is no 'unknown'; known are: known"):
+        config.load([tmp_path / "s.yaml"], {}, descriptors)
+
+
+@pytest.mark.parametrize(
+    "file", [ROOT / "config.yaml", *sorted((ROOT / "workflow/studies").rglob("*.yaml"))], ids=lambda p: p.name
+)
+def test_every_study_file_is_valid(file):
+    assert config.load([file], {}, DESCRIPTORS).study

@@ -1,0 +1,89 @@
+"""Paths: equal options, equal path; what changes no value changes no path; a moved folder is the same folder."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kinoflow.config import Study, merge
+from kinoflow.layout import Layout, contents
+
+BASE = {
+    "study": "trial",
+    "datasets": {"mine": {"source": {"kind": "folder", "path": "/somewhere/videos"}, "shards": 3}},
+    "frames": {"small": {"dataset": "mine", "size": 32}},
+    "features": {"net": {"from": "frames", "frames": "small"}},
+    "pca": {"two": {"features": "net", "components": 2}},
+}
+
+
+def layout(weights: dict | None = None, **values) -> Layout:
+    return Layout(Study.model_validate(merge(BASE, values)), weights or {})
+
+
+def paths(found: Layout) -> dict[str, str]:
+    kinds = {"frames": found.frames, "features": found.features, "pca": found.pca}
+    of_shards = {f"{kind}.{name}": shards.folder for kind, all_ in kinds.items() for name, shards in all_.items()}
+    of_data = {f"data.{name}": d.folder for name, d in found.datasets.items()}
+    return of_shards | of_data | {f"index.{name}": d.index for name, d in found.datasets.items()}
+
+
+def moved(**values) -> set[str]:
+    """Return which paths another value moves."""
+    before, after = paths(layout()), paths(layout(**values))
+    return {name for name in before if before[name] != after.get(name)}
+
+
+def test_an_option_moves_its_stage_and_what_is_made_from_it():
+    assert moved(frames={"small": {"size": 64}}) == {"frames.small", "features.net", "pca.two"}
+    assert moved(features={"net": {"stride": 2}}) == {"features.net", "pca.two"}
+    assert moved(pca={"two": {"whiten": True}}) == {"pca.two"}
+    assert moved(datasets={"mine": {"shards": 4}}) == {"data.mine", "frames.small", "features.net", "pca.two"}
+
+
+def test_labels_and_splits_move_the_index_and_what_asks_for_splits():
+    index = {"draw": {"test": 0.3}}
+    assert moved(datasets={"mine": {"index": index}}) == {"index.mine", "pca.two"}
+    everything = {"pca": {"two": {"fit_on": "all"}}}
+    before = paths(layout(**everything))
+    after = paths(layout(**everything, datasets={"mine": {"index": index}}))
+    assert {name for name in before if before[name] != after[name]} == {"index.mine"}
+
+
+def test_what_changes_no_value_moves_nothing():
+    assert moved(frames={"small": {"quality": 90}}) == set()  # the default, written out
+    assert moved(features={"net": {"batch": 3, "threads": 2}}) == set()
+    assert moved(datasets={"mine": {"watch": "names", "source": {"path": "/elsewhere/videos"}}}) == set()
+    assert moved(report={"sheet_frames": 3}) == set()
+
+
+def test_weights_count_by_content_and_a_run_s_by_its_name():
+    def net(weights, hashes=None):
+        return layout(hashes, features={"net": {"weights": weights}})
+
+    first, same, other = (
+        net(path, {path: sha}) for path, sha in (("/a/w.pt", "1"), ("/b/v.pt", "1"), ("/a/w.pt", "2"))
+    )
+    assert paths(first) == paths(same) != paths(other)
+    assert "/a/w.pt" not in json.dumps(contents(first))
+    run = net({"run": "tsn", "seed": 2})
+    assert run.weight_file(run.study.features["net"]) == "results/trial/recognition/tsn/seed-2/model.safetensors"
+    assert (
+        len({paths(found)["features.net"] for found in (first, other, run, net("none"), net("torchvision:DEFAULT"))})
+        == 5
+    )
+
+
+@given(st.permutations(list(BASE)))
+def test_the_order_of_keys_moves_nothing(order):
+    shuffled = Layout(Study.model_validate({key: BASE[key] for key in order}), {})
+    assert paths(shuffled) == paths(layout())
+
+
+def test_contents_say_what_every_hash_stands_for_and_no_place_on_this_machine():
+    found = layout()
+    (values,) = contents(found).values()
+    for name, place in paths(found).items():
+        if not name.startswith(("data", "index")):
+            assert place.split("/", 2)[2] in values
+    assert "somewhere" not in json.dumps(values)

@@ -1,0 +1,141 @@
+"""What reruns, and what does not: each test changes one thing and counts the jobs of the next call."""
+
+import shutil
+
+import pytest
+
+AFTER_PCA = ["pca_section name=two", "report"]
+# A shard that changes moves the components: the fit, every projection and what is shown of it.
+REDUCED = ["pca_apply shard=000", "pca_apply shard=001", "pca_apply shard=002", "pca_fit", *AFTER_PCA]
+TABLES = ["data_section name=mine", "index", "inventory"]
+
+
+def shard_jobs(shard: str) -> list[str]:
+    return [f"{rule} shard={shard}" for rule in ("probe", "frames", "features", "pca_partial")]
+
+
+def test_the_first_run_makes_everything_once(finished):
+    page = (finished.place / "results/trial/report.html").read_text()
+    assert "</html>" in page
+    assert len([*finished.place.glob("data/mine-*/features/*/pca/*/00?.h5")]) == 3
+
+
+def test_a_moved_folder_a_comment_and_reordered_keys_rerun_nothing(project):
+    project.edit("src/kinoflow/features/pca.py", "def pca_fit(", "# a comment\ndef pca_fit(")
+    project.edit("src/kinoflow/media/frames.py", "def frames(", "# another\n\n\ndef frames(")
+    lines = (project.place / "study.yaml").read_text()
+    head, tail = lines.split("frames:\n", 1)
+    (project.place / "study.yaml").write_text("frames:\n" + tail + head)
+    assert project.jobs() == []
+
+
+def test_touched_videos_rerun_nothing(project):
+    for path in (project.place / "videos").iterdir():
+        path.touch()
+    assert project.jobs() == []
+    (project.place / "videos").rename(project.place / "elsewhere")
+    project.edit("study.yaml", "path: videos", "path: elsewhere")
+    assert project.jobs() == []
+
+
+def test_a_reworded_description_reruns_nothing(project):
+    project.edit("src/kinoflow/media/options.py", "JPEG quality", "How good the JPEG pictures are")
+    project.edit("src/kinoflow/progress.py", "about %s left", "some %s left")
+    assert project.jobs() == []
+
+
+def test_a_changed_default_reruns_the_stages_whose_value_changes(project):
+    project.edit("src/kinoflow/features/options.py", "whiten: bool = option(False", "whiten: bool = option(True")
+    assert project.jobs() == sorted([*(f"pca_partial shard=00{i}" for i in range(3)), *REDUCED])
+    project.edit("src/kinoflow/features/options.py", "whiten: bool = option(True", "whiten: bool = option(False")
+    assert project.jobs() == AFTER_PCA  # the shards of the old value are still there
+
+
+def test_a_changed_constant_in_pca_reruns_pca_and_what_follows(project):
+    project.edit("src/kinoflow/features/covariance.py", "BLOCK = 4096", "BLOCK = 2048")
+    assert project.jobs() == sorted([*(f"pca_partial shard=00{i}" for i in range(3)), *REDUCED])
+
+
+def test_an_extractor_option_reruns_features_and_what_follows(project):
+    project.edit("study.yaml", "stride: 2", "stride: 3")
+    ran = project.jobs()
+    assert ran == sorted([f"{rule} shard=00{i}" for rule in ("features", "pca_partial") for i in range(3)] + REDUCED)
+    project.edit("study.yaml", "backbone: small,", "backbone: small, batch: 3,")  # changes no value
+    assert project.jobs() == ["report"]  # which shows the options
+
+
+def change(videos, how):
+    if how == "add":
+        shutil.copy(videos / "v1.mp4", videos / "new.mp4")
+        with open(videos / "new.mp4", "ab") as file:
+            file.write(bytes(8))
+    elif how == "remove":
+        (videos / "v3.mp4").unlink()
+    else:  # the same size, the same head, middle and tail
+        with open(videos / "v3.mp4", "r+b") as file:
+            file.seek(80_000)
+            assert file.read(1) == b"\0"
+            file.seek(80_000)
+            file.write(b"\1")
+
+
+@pytest.mark.parametrize("touched", [False, True])
+@pytest.mark.parametrize("how", ["add", "remove", "replace"])
+def test_one_video_is_one_probe_one_frames_one_features_job(project, how, touched):
+    if touched:
+        for path in (project.place / "videos").iterdir():
+            path.touch()
+        project.snakemake()
+    change(project.place / "videos", how)
+    ran = project.jobs()
+    shards = {job.split("shard=")[1] for job in ran if job.startswith("probe ")}
+    assert len(shards) == 1
+    shard = shards.pop()
+    assert ran == sorted(shard_jobs(shard) + REDUCED + TABLES)
+    (log,) = project.place.glob(f"logs/frames/*/*/{shard}.log")
+    decoded = [line for line in log.read_text().splitlines() if line.startswith("decoded ")]
+    assert decoded == {"add": ["decoded 'new.mp4'"], "remove": [], "replace": ["decoded 'v3.mp4'"]}[how]
+
+
+def test_a_label_edited_reruns_the_tables_and_no_shard(project):
+    project.edit("labels.csv", "v1.mp4,0,0.5,wave", "v1.mp4,0,0.5,greet")
+    assert project.jobs() == ["data_section name=mine", "index", "report"]
+
+
+@pytest.mark.parametrize(
+    "stage, rule, old, new",
+    [
+        ("media/frames.py", "frames", "def frames(", "NEUTRAL = 1 - 1\n\n\ndef frames("),
+        ("media/probe.py", "probe", "def probe(", "NEUTRAL = 1 - 1\n\n\ndef probe("),
+    ],
+)
+def test_a_neutral_edit_stops_at_its_stage(project, stage, rule, old, new):
+    before = project.products("data")
+    project.edit(f"src/kinoflow/{stage}", old, new)
+    used = "    log.info('%s', NEUTRAL)\n    with Progress("
+    project.edit(f"src/kinoflow/{stage}", "    with Progress(", used)
+    ran = project.snakemake("--until", rule)
+    assert ran == [f"{rule} shard=00{i}" for i in range(3)]
+    assert project.snakemake() == []
+    assert project.products("data") == before
+
+
+def test_a_reverted_edit_restores_the_same_bytes(project):
+    before = project.products()
+    project.edit("src/kinoflow/features/covariance.py", "BLOCK = 4096", "BLOCK = 5")
+    assert project.jobs()
+    project.edit("src/kinoflow/features/covariance.py", "BLOCK = 5", "BLOCK = 4096")
+    assert project.jobs()
+    assert project.products() == before
+
+
+def test_two_studies_in_one_folder_leave_each_other_s_work_alone(project):
+    other = (project.place / "study.yaml").read_text().replace("study: trial", "study: other")
+    other = other.replace("size: 32", "size: 24").replace("components: 2", "components: 3")
+    (project.place / "other.yaml").write_text(other)
+    ran = project.snakemake("--configfile", str(project.place / "other.yaml"))
+    assert not [job for job in ran if job.startswith(("probe", "inventory", "index"))]  # shared: they are equal
+    assert [job for job in ran if job.startswith("frames")] == [f"frames shard=00{i}" for i in range(3)]
+    for _ in range(2):
+        assert project.jobs() == []
+        assert project.snakemake("--configfile", str(project.place / "other.yaml")) == []

@@ -1,0 +1,148 @@
+# From a folder, a render or a download to the two tables of a dataset.
+
+
+rule render:
+    input:
+        flow.begin,
+    output:
+        segments="data/{dataset}/raw/segments.csv",
+        splits="data/{dataset}/raw/splits.csv",
+        recipes="data/{dataset}/raw/recipes.txt",
+        sentences="data/{dataset}/raw/sentences.jsonl",
+        taxonomy="data/{dataset}/raw/taxonomy.json",
+    log:
+        "logs/render/{dataset}.log",
+    benchmark:
+        "logs/usage/{dataset}/render.jsonl"
+    wildcard_constraints:
+        dataset=flow.folders(source="kitchen"),
+    conda:
+        "../../envs/media.yaml"
+    threads: 4
+    params:
+        code=flow.code("kinoflow.datasets.kitchen.render:render"),
+        options=flow.options("render"),
+        scan=flow.options("scan"),
+        raw="data/{dataset}/raw",
+        data="data/{dataset}",
+        root=flow.root,
+    shell:
+        "python -m kinoflow render --raw {params.raw} --segments {output.segments} --splits {output.splits}"
+        " --recipes {output.recipes} --sentences {output.sentences} --taxonomy {output.taxonomy}"
+        " --options {params.options:q} --code {params.code} --workers {threads} --log {log}"
+        " && python -m kinoflow lists --root {params.root:q} --data {params.data} --options {params.scan:q}"
+
+
+rule download:
+    input:
+        flow.begin,
+    output:
+        "data/{dataset}/fetched.json",
+    log:
+        "logs/download/{dataset}.log",
+    benchmark:
+        "logs/usage/{dataset}/download.jsonl"
+    wildcard_constraints:
+        dataset=flow.folders(source="download"),
+    conda:
+        "../../envs/media.yaml"
+    params:
+        code=flow.code("kinoflow.datasets.download:download"),
+        identity=flow.options("download", "place", "attempts", "patience", "form"),
+        options=flow.download_options,
+        scan=flow.options("scan"),
+        raw="data/{dataset}/raw",
+        data="data/{dataset}",
+        root=flow.root,
+    shell:
+        "python -m kinoflow download --raw {params.raw} --marker {output} --options {params.options:q} --log {log}"
+        " && python -m kinoflow lists --root {params.root:q} --data {params.data} --options {params.scan:q}"
+
+
+rule probe:
+    input:
+        flow.fetched,
+    output:
+        update("data/{dataset}/probe/{shard}.csv"),
+    log:
+        "logs/probe/{dataset}/{shard}.log",
+    benchmark:
+        "logs/usage/{dataset}/probe/{shard}.jsonl"
+    wildcard_constraints:
+        dataset=flow.folders(content="videos"),
+    conda:
+        "../../envs/media.yaml"
+    params:
+        code=flow.code("kinoflow.media.probe:probe"),
+        options=flow.options("probe"),
+        videos=flow.digest,
+        list="data/{dataset}/lists/{shard}.json",
+        root=flow.root,
+    shell:
+        "python -m kinoflow probe --root {params.root:q} --list {params.list} --table {output}"
+        " --options {params.options:q} --code {params.code} --log {log}"
+
+
+rule probe_files:
+    input:
+        flow.fetched,
+    output:
+        update("data/{dataset}/probe/{shard}.csv"),
+    log:
+        "logs/probe/{dataset}/{shard}.log",
+    benchmark:
+        "logs/usage/{dataset}/probe/{shard}.jsonl"
+    wildcard_constraints:
+        dataset=flow.folders(content="features"),
+    conda:
+        "../../envs/media.yaml"
+    params:
+        code=flow.code("kinoflow.features.outside:probe_files"),
+        options=flow.options("files"),
+        videos=flow.digest,
+        list="data/{dataset}/lists/{shard}.json",
+        root=flow.root,
+    shell:
+        "python -m kinoflow probe-files --root {params.root:q} --list {params.list} --table {output}"
+        " --options {params.options:q} --code {params.code} --log {log}"
+
+
+rule inventory:
+    input:
+        flow.tables,
+    output:
+        inventory="data/{dataset}/inventory.csv",
+        unreadable="data/{dataset}/unreadable.csv",
+    log:
+        "logs/inventory/{dataset}.log",
+    benchmark:
+        "logs/usage/{dataset}/inventory.jsonl"
+    conda:
+        "../../envs/media.yaml"
+    params:
+        code=flow.code("kinoflow.datasets.inventory:inventory"),
+    shell:
+        "python -m kinoflow inventory --tables {input} --inventory {output.inventory}"
+        " --unreadable {output.unreadable} --log {log}"
+
+
+rule index:
+    input:
+        inventory="data/{dataset}/inventory.csv",
+    output:
+        videos="data/{dataset}/index/{index}/videos.csv",
+        segments="data/{dataset}/index/{index}/segments.csv",
+    log:
+        "logs/index/{dataset}/{index}.log",
+    benchmark:
+        "logs/usage/{dataset}/index/{index}.jsonl"
+    conda:
+        "../../envs/media.yaml"
+    params:
+        code=flow.code("kinoflow.datasets.index:index"),
+        options=flow.options("index", "labels", "splits"),
+        labels=flow.annotations_digest,
+        files=flow.annotations,
+    shell:
+        "python -m kinoflow index --inventory {input.inventory} {params.files}"
+        " --videos {output.videos} --segments {output.segments} --options {params.options:q} --log {log}"

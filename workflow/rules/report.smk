@@ -1,0 +1,66 @@
+# Each subject writes one section; the page joins them.
+localrules:
+    report,
+
+
+rule data_section:
+    input:
+        unpack(flow.data_section_inputs),
+    output:
+        f"results/{flow.study}/sections/10-data-{{name}}.json",
+    log:
+        f"logs/report/{flow.study}/data-{{name}}.log",
+    conda:
+        "../../envs/media.yaml"
+    params:
+        code=flow.code("kinoflow.datasets.figures:data_section"),
+        options=flow.options("report"),
+        name="{name}",
+        root=flow.section_root,
+    shell:
+        "python -m kinoflow data-section --videos {input.videos} --segments {input.segments}"
+        " --unreadable {input.unreadable} --section {output} --name {params.name} {params.root}"
+        " --options {params.options:q} --log {log}"
+
+
+rule pca_section:
+    input:
+        basis=flow.basis,
+    output:
+        f"results/{flow.study}/sections/20-pca-{{name}}.json",
+    log:
+        f"logs/report/{flow.study}/pca-{{name}}.log",
+    conda:
+        "../../envs/media.yaml"
+    params:
+        code=flow.code("kinoflow.features.figures:pca_section"),
+        options=flow.options("report"),
+        name="{name}",
+    shell:
+        "python -m kinoflow pca-section --basis {input.basis} --section {output} --name {params.name}"
+        " --options {params.options:q} --log {log}"
+
+
+rule report:
+    input:
+        sections=flow.sections(),
+    output:
+        report(
+            f"results/{flow.study}/report.html",
+            caption="../report/report.rst",
+            category="Report",
+            labels={"study": flow.study},
+        ),
+    log:
+        f"logs/report/{flow.study}/page.log",
+    conda:
+        "../../envs/media.yaml"
+    params:
+        code=flow.code("kinoflow.report.page:report"),
+        options=flow.options("report"),
+        study=flow.study,
+        config=flow.config_text,
+        usage=flow.usage,
+    shell:
+        "python -m kinoflow report --sections {input.sections} --page {output} --study {params.study}"
+        " --config {params.config:q} --usage {params.usage} --options {params.options:q} --log {log}"
