@@ -80,9 +80,5 @@ def size(count: int) -> str:
     """Say a number of bytes as people do: ``512 bytes``, ``4.2 MB``, ``30.1 GB``."""
     if count < 1000:
         return f"{count} byte{'' if count == 1 else 's'}"
-    value, unit = float(count), "bytes"
-    for unit in ("kB", "MB", "GB", "TB"):
-        value /= 1000
-        if value < 999.95:
-            break
-    return f"{value:.1f} {unit}"
+    power = next((n for n in (1, 2, 3) if count < 999.95 * 1000**n), 4)
+    return f"{count / 1000**power:.1f} {('kB', 'MB', 'GB', 'TB')[power - 1]}"

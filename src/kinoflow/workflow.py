@@ -32,10 +32,7 @@ class Flow:
         self.codes: dict[str, str] = {}
         self._scans: dict[Any, Any] = {}
         self._stocks: dict[Any, Any] = {}
-        try:
-            record = self._read(workflow, config) if self.state.main else self.state.record()
-        except KinoflowError as error:
-            raise SystemExit(str(error)) from None
+        record = _said(self._read, workflow) if self.state.main else self.state.record()
         config.clear()
         config.update(record["config"])
         self.codes.update(record["codes"])
@@ -48,7 +45,7 @@ class Flow:
         os.environ["PYTHONPATH"] = str(self.state.frozen / "src")
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
-    def _read(self, workflow: Any, config: dict[str, Any]) -> dict[str, Any]:
+    def _read(self, workflow: Any) -> dict[str, Any]:
         """Read the config files given on the command line, else the one beside the Snakefile."""
         if FROZEN in os.environ:
             del os.environ[FROZEN]  # of a run that started this one (a test, a notebook)
@@ -258,7 +255,7 @@ class Flow:
         if not (self.state.main and needs_roles(pca.options)):
             return ""
         dataset = pca.dataset
-        found = self._roles(dataset).get(wildcards.shard, {})
+        found = _said(self._roles, dataset, wildcards.shard)
         if self.state.owned:
             roles.keep(Path(self._roles_path(dataset, wildcards.shard)), found)
         return roles.digest(found)
@@ -273,29 +270,25 @@ class Flow:
         pca = self._shards(wildcards, "pca")
         if not (self.state.main and pca.options.by_task):
             return ""
-        return roles.digest({v: role[1:2] for v, role in self._roles(pca.dataset).get(wildcards.shard, {}).items()})
+        found = _said(self._roles, pca.dataset, wildcards.shard)
+        return roles.digest({video: role._replace(split="", recording="") for video, role in found.items()})
 
     def _roles_path(self, dataset: Dataset, shard: str) -> str:
         return f"data/{dataset.folder}/index/{dataset.index}/roles/{shard}.json"
 
-    def _roles(self, dataset: Dataset) -> dict[str, dict[str, Any]]:
-        names = listing.shard_names(dataset.options.shards)
-        shards = {shard: self._states(dataset, shard) for shard in names}
+    def _roles(self, dataset: Dataset, shard: str) -> dict[str, roles.Role]:
+        """Return the roles of a shard's videos. Without tables of the user they follow from each name alone."""
         files = {name: Path(path) for name, path in dataset.annotations.items() if Path(path).is_file()}
-        stamp = (
-            dataset.folder,
-            dataset.index,
-            tuple((p, Path(p).stat().st_mtime_ns) for p in files.values()),
-            self._seen(dataset),
-        )
-        if stamp not in self._scans:
-            videos = [video for states in shards.values() for video in states]
-            try:
-                found = roles.roles_of(videos, dataset.options.index, files.get("labels"), files.get("splits"))
-            except KinoflowError as error:
-                raise SystemExit(str(error)) from None
-            self._scans[stamp] = {shard: {v: found[v] for v in states} for shard, states in shards.items()}
-        return self._scans[stamp]
+        states = self._states(dataset, shard)
+        if not files:
+            return roles.roles_of(states, dataset.options.index)
+        stamps = tuple(path.stat().st_mtime_ns for path in files.values())
+        key = ("roles", dataset.folder, dataset.index, stamps, self._seen(dataset))
+        if key not in self._scans:
+            shards = (self._states(dataset, name) for name in listing.shard_names(dataset.options.shards))
+            videos = [video for states in shards for video in states]
+            self._scans[key] = roles.roles_of(videos, dataset.options.index, files.get("labels"), files.get("splits"))
+        return {video: self._scans[key][video] for video in states}
 
     def _seen(self, dataset: Dataset) -> Any:
         """A render or fetch in this very run makes an earlier scan worthless."""
@@ -307,11 +300,8 @@ class Flow:
         if seen not in self._scans:
             self._scans[seen] = {}
             if root.is_dir():
-                try:
-                    found = listing.scan(root, options.shards, options.include, options.exclude, options.watch)
-                except KinoflowError as error:
-                    raise SystemExit(str(error)) from None
-                self._scans[seen] = found
+                scan = (root, options.shards, options.include, options.exclude, options.watch)
+                self._scans[seen] = _said(listing.scan, *scan)
         if (seen, shard) not in self._stocks:
             videos, data = self._scans[seen].get(shard, {}), Path("data", dataset.folder)
             keep = self.state.owned and root.is_dir()
@@ -330,6 +320,17 @@ class Flow:
         folder = f"data/{wildcards.dataset}/{'features' if kind == 'pca' else kind}/{wildcards[kind if kind != 'pca' else 'features']}"
         folder += f"/pca/{wildcards.pca}" if kind == "pca" else ""
         return next(shards for shards in getattr(self.layout, kind).values() if shards.folder == folder)
+
+
+def _said(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function; what it has to say to the user ends the run as that one sentence.
+
+    Snakemake wraps an exception of an input function in a page of text, but lets SystemExit pass as it is.
+    """
+    try:
+        return function(*arguments)
+    except KinoflowError as error:
+        raise SystemExit(str(error)) from None
 
 
 def _shorten(values: dict[str, Any], keys: tuple[str, ...]) -> None:

@@ -143,7 +143,8 @@ def name_states(
     of it; quick, three samples; names, never) and compared with what its probe wrote into ``table``.
     """
     column = "quick" if watch == "quick" else "sha256"
-    hashes, states = None, {}
+    hashes: dict[str, str] | None = None
+    states: dict[str, State] = {}
     for video, seen in videos.items():
         old = known.get(video)
         same = old is not None and (watch == "names" or old[:2] == seen)

@@ -66,5 +66,6 @@ class PcaOptions(Options):
         "train", "videos that decide the components: the training split, or all", ""
     )
     whiten: bool = option(False, "scale every component to unit variance on what was fitted", "")
+    standardise: bool = option(False, "divide every column by its standard deviation before the fit", "")
     by_block: bool = option(False, "reduce every named block of columns by itself, in alphabetical order of names", "")
     by_task: bool = option(False, "fit every task by itself", "")

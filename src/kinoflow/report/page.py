@@ -1,7 +1,6 @@
 """The stage `report`: one HTML file that holds everything it shows, opens without a network, and runs no program."""
 
 import base64
-import io
 import json
 import re
 import unicodedata
@@ -17,34 +16,39 @@ from kinoflow.errors import ConfigError
 from kinoflow.progress import log
 from kinoflow.report import section
 from kinoflow.report.options import ReportOptions
-from kinoflow.report.section import Column, Figure, Section, Table, media_type, printable
+from kinoflow.report.section import Column, Figure, Section, Table, media_type, picture_size, printable
 from kinoflow.report.style import PALETTE
 from kinoflow.report.svg import embedded
 from kinoflow.report.usage import usage_section
 from kinoflow.stage import In, Out, State
 from kinoflow.store.files import write_text
 
+TAKEN = ("top", "contents", "content", "configuration")  # ids of the page itself
 LONG = 24  # rows from which a table scrolls inside a window of its own
-_MARKS = re.compile(r"(?P<fence>`+)(?P<code>.+?)(?<!`)(?P=fence)(?!`)|\*\*(?P<strong>.+?)\*\*")
+_MARKS = re.compile(r"(?<!`)(?P<fence>`+)(?!`)(?P<code>.+?)(?<!`)(?P=fence)(?!`)|\*\*(?P<strong>.+?)\*\*")
 
 
 def report(
-    page: Out, sections: list[In], options: ReportOptions, study: str, usage: State | None = None, config: str = ""
+    page: Out,
+    sections: list[In],
+    options: ReportOptions,
+    study: str,
+    usage: list[State] | None = None,
+    config: str = "",
 ) -> None:
     """Join the sections into one HTML page.
 
     page: the HTML file to write
     sections: the section files; the page orders them by their own order and title
     study: name of the study
-    usage: folder of Snakemake's benchmark files; gives the page its section on time and memory
+    usage: folders of Snakemake's benchmark files; they give the page its section on time and memory
     config: the study's whole configuration, as one JSON text
     """
     found = sorted((section.read(path) for path in sections), key=lambda item: (item.order, item.title))
-    if usage and usage.is_dir():
-        found.append(usage_section(usage))
-    html = _render(found, printable(options.title or study), printable(study), _as_yaml(config))
+    costs = [usage_section(usage)] if usage else []
+    html = _render(found, costs, printable(options.title or study), printable(study), _as_yaml(config))
     write_text(page, html)
-    log.info("%s: %d sections, %.1f MB", page, len(found), len(html) / 1e6)
+    log.info("%s: %d sections, %.1f MB", page, len(found) + len(costs), len(html) / 1e6)
 
 
 def _as_yaml(config: str) -> str:
@@ -55,10 +59,11 @@ def _as_yaml(config: str) -> str:
         value = json.loads(config)
     except ValueError as error:
         raise ConfigError(f"--config: this is no JSON text: {error}") from None
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+    return "\n".join(map(printable, text.split("\n")))
 
 
-def _render(sections: list[Section], title: str, study: str, config: str) -> str:
+def _render(sections: list[Section], usage: list[Section], title: str, study: str, config: str) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -70,8 +75,16 @@ def _render(sections: list[Section], title: str, study: str, config: str) -> str
     environment.filters |= {"marked": marked, "cell": cell, "data_uri": data_uri}
     template = environment.get_template("page.html")
     css = Markup((Path(__file__).parent / "page.css").read_text(encoding="utf-8"))
+    placed = list(_placed([*sections, *usage]))
     return template.render(
-        title=title, study=study, config=config, sections=list(_placed(sections)), css=css, palette=PALETTE, long=LONG
+        title=title,
+        study=study,
+        config=config,
+        sections=placed[: len(sections)],
+        usage=placed[len(sections) :],
+        css=css,
+        palette=PALETTE,
+        long=LONG,
     )
 
 
@@ -93,7 +106,7 @@ def _placed(sections: list[Section]) -> Iterator[dict[str, Any]]:
 
 def _drawn(block: Any, number: int) -> Any:
     if isinstance(block, Figure):
-        return Markup(embedded(block.svg, f"f{number}-", block.alt)) if block.svg else _size(block.image)
+        return Markup(embedded(block.svg, f"f{number}-", block.alt)) if block.svg else picture_size(block.image)
     return [cells(block, row) for row in block.rows] if isinstance(block, Table) else None
 
 
@@ -102,7 +115,7 @@ def _name(title: str, ids: set[str]) -> str:
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "section"
     name, count = base, 1
-    while name in ids or name in ("contents", "top", "configuration"):
+    while name in ids or name in TAKEN or re.fullmatch(r"(figure|table)-\d+", name):
         count += 1
         name = f"{base}-{count}"
     ids.add(name)
@@ -145,11 +158,3 @@ def _unpadded(code: str) -> str:
 def data_uri(content: bytes) -> str:
     """Return bytes of a picture or an mp4 as an address that holds them."""
     return f"data:{media_type(content) or 'video/mp4'};base64,{base64.b64encode(content).decode()}"
-
-
-def _size(picture: bytes) -> tuple[int, int]:
-    """Return width and height of a picture in pixels: the page keeps its place while it is read."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(picture)) as image:
-        return image.size

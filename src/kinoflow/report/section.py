@@ -15,6 +15,7 @@ visible escape such as ``\\xff`` here, and the page escapes everything else.
 
 import base64
 import binascii
+import io
 import json
 import math
 import re
@@ -156,8 +157,8 @@ class Figure:
             raise ValueError("a figure holds either svg or image")
         if self.svg:
             check_svg(self.svg)
-        elif not media_type(self.image):
-            raise ValueError("the image is neither PNG nor JPEG")
+        else:
+            picture_size(self.image)
         return self
 
 
@@ -177,8 +178,8 @@ class Video:
             raise ValueError("the video is no mp4 file")
         if len(self.mp4) > MAX_VIDEO:
             raise ValueError(f"the video has {len(self.mp4) / 1e6:.1f} MB, at most {MAX_VIDEO / 1e6:.0f} are allowed")
-        if self.poster and not media_type(self.poster):
-            raise ValueError("the poster is neither PNG nor JPEG")
+        if self.poster:
+            picture_size(self.poster)
         return self
 
 
@@ -201,6 +202,19 @@ _SECTION = TypeAdapter(Section)
 def media_type(picture: bytes) -> str:
     """Return the media type of a PNG or JPEG picture, "" of anything else."""
     return next((name for start, name in PICTURES.items() if picture.startswith(start)), "")
+
+
+def picture_size(picture: bytes) -> tuple[int, int]:
+    """Return width and height of a PNG or JPEG picture in pixels; ValueError if it is neither."""
+    from PIL import Image
+
+    if not media_type(picture):
+        raise ValueError("the picture is neither PNG nor JPEG")
+    try:
+        with Image.open(io.BytesIO(picture)) as image:
+            return image.size
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"the picture cannot be read: {error}") from None
 
 
 def write(path: str | Path, section: Section) -> None:

@@ -37,6 +37,7 @@ PALETTE = {
     "muted": ("#5b6570", "#9fa9b5"),
     "rule": ("#d9dde2", "#343b44"),
     "paper": ("#fefefe", "#15191e"),
+    "tint": ("#eef3f8", "#1f262e"),
 }
 SERIES = tuple(light for name, (light, _) in PALETTE.items() if name.startswith("series"))
 INK, MUTED, RULE, PAPER = (PALETTE[name][0] for name in ("ink", "muted", "rule", "paper"))
@@ -81,16 +82,14 @@ def bars(axes: "Axes", names: list[str], values: list[float], labels: list[str],
     axes.barh(places, values, height=0.72, color=colour)
     axes.set_yticks(places, names)
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_xlim(0, (max(values, default=0) or 1) * 1.18)
+    axes.set_xlim(0, (max(values, default=0) or 1) * 1.25)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_visible(False)
     for side in ("bottom", "left"):
         axes.spines[side].set_visible(False)
     axes.grid(False)
     for place, value, label in zip(places, values, labels, strict=True):
-        axes.annotate(
-            label, (value, place), (3, 0), textcoords="offset points", va="center", fontsize=8, color=MUTED
-        )
+        axes.annotate(label, (value, place), (3, 0), textcoords="offset points", va="center", fontsize=8, color=MUTED)
 
 
 def _matplotlib() -> Any:

@@ -5,8 +5,11 @@ from xml.etree import ElementTree
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ALLOWED = frozenset(
-    "svg g defs symbol use path rect circle ellipse line polyline polygon text tspan title desc image clipPath mask marker"
-    " linearGradient radialGradient stop pattern".split()
+    (
+        *("svg", "g", "defs", "symbol", "use", "title", "desc"),
+        *("path", "rect", "circle", "ellipse", "line", "polyline", "polygon", "text", "tspan", "image"),
+        *("clipPath", "mask", "marker", "pattern", "linearGradient", "radialGradient", "stop"),
+    )
 )
 _REFERENCE = re.compile(r"url\(\s*['\"]?(#?)")
 _PICTURE = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=\s]*$")

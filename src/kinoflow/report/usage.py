@@ -46,12 +46,13 @@ class Rule:
     memory: float | None
 
 
-def usage_section(folder: Path) -> Section:
-    """Return the section on the benchmark files (.jsonl, .tsv) below ``folder``.
+def usage_section(folders: Iterable[Path]) -> Section:
+    """Return the section on the benchmark files (.jsonl, .tsv) below ``folders``; those that are not there count as empty.
 
-    A file's rule is its ``rule_name`` (snakemake --benchmark-extended), else the first folder below ``folder``, else its stem.
+    A file's rule is its ``rule_name`` (snakemake --benchmark-extended), else the first folder below the given one, else its
+    stem: ``probe/003.jsonl`` and ``render.jsonl`` are jobs of probe and render.
     """
-    jobs, broken = _jobs(folder)
+    jobs, broken = _jobs(folders)
     blocks: list[Block] = [
         Text(
             "This section, and no other, may differ between two runs of the same study: times and memory are those of the"
@@ -63,7 +64,7 @@ def usage_section(folder: Path) -> Section:
     else:
         blocks.append(Text("No job of this study has left a benchmark file."))
     if broken:
-        names = ", ".join(printable(str(path.relative_to(folder))) for path in broken[:5])
+        names = ", ".join(printable(str(path)) for path in broken[:5])
         blocks.append(Callout(f"{len(broken)} benchmark files cannot be read and are left out: {names}", "warning"))
     blocks.append(Text(f"This page was put together by {_software()}."))
     summary = f"{duration(sum(job.cpu or 0 for job in jobs))} of CPU time in {len(jobs)} jobs." if jobs else ""
@@ -100,10 +101,11 @@ def size(mebibytes: float) -> str:
     return f"{mebibytes:.0f} MiB" if mebibytes < 1000 else f"{mebibytes / 1024:.1f} GiB"
 
 
-def _jobs(folder: Path) -> tuple[list[Job], list[Path]]:
+def _jobs(folders: Iterable[Path]) -> tuple[list[Job], list[Path]]:
     """Return the jobs of all benchmark files, and the files that are none (a run may have been killed while writing)."""
     jobs, broken = [], []
-    for path in sorted(folder.rglob("*"), key=os.fsencode):
+    found = ((folder, path) for folder in folders for path in sorted(folder.rglob("*"), key=os.fsencode))
+    for folder, path in found:
         if path.suffix not in (".jsonl", ".tsv") or not path.is_file():
             continue
         parts = path.relative_to(folder).parts
@@ -176,7 +178,7 @@ def _figure(rules: list[Rule]) -> Figure:
         right.set_title("peak memory of a job")
 
     said = "; ".join(" ".join(part) for part in zip(names, times, memories, strict=True))
-    more = f" The table has {len(rules) - len(drawn)} rules more." if len(rules) > len(drawn) else ""
+    more = " Rules that took next to nothing are in the table only." if len(rules) > len(drawn) else ""
     height = 0.7 + 0.26 * len(drawn)
     return Figure(f"Bars of each rule: {said}", f"Where time and memory went.{more}", svg=style.svg(draw, 7.5, height))
 

@@ -15,7 +15,7 @@ from kinoflow.datasets.kitchen.world import DISHES, TEST_KITCHENS, TRAINING_KITC
 from kinoflow.errors import ConfigError
 
 SURFACE_TOOLS = ("roll", "sweep", "drag", "scrub")
-PATIENCE = 20_000  # recipes drawn in vain before a wish counts as one that the grammar cannot fulfil
+PATIENCE = 5_000  # recipes drawn in vain before a wish counts as one that the grammar cannot fulfil
 
 Recipe = tuple[str, tuple[str, ...]]  # dish, steps
 

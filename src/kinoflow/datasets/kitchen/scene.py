@@ -93,7 +93,10 @@ class Scene:
         self.paint(x, y, radius, lambda u, v: np.sqrt(u * u + v * v) - radius, colour, **style)
 
     def oval(self, x: float, y: float, a: float, b: float, colour: Colour, angle: float = 0.0, **style) -> None:
-        """Paint an ellipse with half-axes a and b."""
+        """Paint an ellipse with half-axes a and b; its distance is that of a circle made narrower.
+
+        So a blur is wider at the ends of a long ellipse, where the bounding box cuts it.
+        """
         cos, sin = np.cos(angle), np.sin(angle)
 
         def distance(u, v):

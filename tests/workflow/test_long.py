@@ -1,0 +1,50 @@
+"""What takes minutes: a million files planned, a main process killed at many random moments. Run by .ci/long."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.workflow.project import STUDY, kill, processes_in, wait_for
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
+MILLION = 1_000_000
+
+
+def test_a_million_files_are_planned_in_half_a_minute_and_a_gigabyte(fresh, record_property):
+    videos = fresh.place / "many"
+    for i in range(500):
+        folder = videos / f"part{i:03d}"
+        folder.mkdir(parents=True)
+        for j in range(MILLION // 500):
+            (folder / f"{j}.mp4").write_bytes(b"tiny")
+    study = STUDY.replace("path: videos", "path: many").replace("shards: 3", "shards: 256")
+    (fresh.place / "study.yaml").write_text(study.replace("    index: {labels: labels.csv}\n", ""))
+    for _ in range(2):  # the first call warms the disk's cache
+        start = time.monotonic()
+        process = fresh.start("-n", "--quiet", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        text = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds, gigabytes = time.monotonic() - start, usage.ru_maxrss / 1e6
+        assert status == 0, text
+    print(f"\n{MILLION} files in 256 shards: planned in {seconds:.1f} s, {gigabytes:.2f} GB", file=sys.stderr)
+    record_property("seconds", seconds)
+    record_property("gigabytes", gigabytes)
+    assert seconds < 30
+    assert gigabytes < 1
+
+
+def test_twenty_kills_at_random_moments_change_no_byte(finished, fresh):
+    draw = random.Random(0)
+    for _ in range(20):
+        process = fresh.start(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(draw.uniform(0.5, 12))
+        kill(process)
+        wait_for(lambda: not processes_in(fresh.place), 10)
+    fresh.snakemake()
+    assert fresh.snakemake("-n") == []
+    assert fresh.products() == finished.products()
+    assert not [path for path in fresh.place.rglob("*.new") if ".snakemake" not in path.parts]
