@@ -1,26 +1,27 @@
 """What the option models say, written down: JSON schemas for editors and checkers, one page for people."""
 
 import json
-import types
-import typing
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from kinoflow import wording
 from kinoflow.config import Study
 from kinoflow.datasets.kitchen.options import KitchenOptions
-from kinoflow.datasets.options import DatasetOptions, DownloadOptions, FeatureFilesOptions, IndexOptions
+from kinoflow.datasets.options import DatasetOptions, DownloadOptions, FeatureFilesOptions, IndexOptions, ScanOptions
 from kinoflow.features.options import FeaturesOptions, PcaOptions
 from kinoflow.media.options import FramesOptions, ProbeOptions
 from kinoflow.report.options import ReportOptions
 from kinoflow.stage import State
 from kinoflow.store.files import write_text
+from kinoflow.wording import Kind
 
 # name of the schema file: model
 SCHEMAS: dict[str, type[BaseModel]] = {
     "study": Study,
     "dataset": DatasetOptions,
+    "lists": ScanOptions,
     "render": KitchenOptions,
     "download": DownloadOptions,
     "probe": ProbeOptions,
@@ -31,12 +32,13 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "pca": PcaOptions,
     "report": ReportOptions,
 }
-LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "multiple_of": "a multiple of"}
+DESCRIPTOR = "name of a file in workflow/datasets (without .yaml) that holds the other keys; keys given here go before"
 
 HEAD = """# Options
 
-Made by `kinoflow document` from the option models; do not edit. Each heading names the place in a config file, each
-option also is a flag of the stage's command (`kinoflow frames --size 112`).
+Made by `kinoflow document` from the option models; do not edit. Each heading is a place in a config file; most options
+are also flags of the stage's command (`kinoflow frames --size 112`). `<name>` is a name of your choice. A key that is
+left out has its default; *empty* is written as `null` or by leaving the key out.
 """
 
 
@@ -54,75 +56,73 @@ def document(schemas: State, page: State) -> None:
 def schema_texts() -> dict[str, str]:
     """Return {file name: JSON schema (draft 2020-12)} of every option model."""
     return {
-        f"{name}.schema.json": json.dumps(model.model_json_schema(), indent=1, sort_keys=True) + "\n"
+        f"{name}.schema.json": json.dumps(_schema(name, model), indent=1, sort_keys=True) + "\n"
         for name, model in SCHEMAS.items()
     }
 
 
+def _schema(name: str, model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema() | {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    dataset = schema["$defs"].get("DatasetOptions") if name == "study" else None
+    if dataset:  # kinoflow.config fills a dataset up from its descriptor before it is checked
+        dataset["properties"]["descriptor"] = {"description": DESCRIPTOR, "type": "string", "unit": ""}
+        dataset["anyOf"] = [{"required": dataset.pop("required")}, {"required": ["descriptor"]}]
+    return schema
+
+
+# ---------------------------------------------------------------- the page
+
+
 def options_page() -> str:
-    """Return the Markdown page: a table of options for each place of a config file."""
-    parts = [HEAD]
-    todo: list[tuple[str, type[BaseModel]]] = [("", Study)]
-    while todo:
-        place, model = todo.pop(0)
-        rows = []
-        for name, field in model.model_fields.items():
-            key = field.alias or name
-            inner = _models(field.annotation)
-            below = [(f"{place}.{key}".lstrip(".") + _step(field, m), m) for m in inner]
-            todo += below
-            links = "; see " + ", ".join(f"`{where}`" for where, _ in below) if below else ""
-            rows.append(f"| `{key}` | {field.description}{links} | {_default(field)} | {_allowed(field)} |")
-        title = f"## `{place}`\n\n" if place else ""
-        text = " ".join((model.__doc__ or "").split())
-        parts.append(
-            f"{title}{text}\n\n| key | what it does | default | allowed |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
-        )
-    return "\n".join(parts)
+    """Return the Markdown page: a table of options for each place of a config file, each below the one it belongs to."""
+    return "\n".join([HEAD, *_tables("", Study)])
 
 
-def _step(field: FieldInfo, model: type[BaseModel]) -> str:
-    kind = model.model_fields.get("kind")
-    if kind is not None:
-        return f" (kind: {typing.get_args(kind.annotation)[0]})"
-    return ".<name>" if typing.get_origin(field.annotation) is dict else ""
+def _tables(place: str, model: type[BaseModel]) -> list[str]:
+    """Return the table of a model, then those of the models inside it."""
+    rows, below = [], []
+    if model is DatasetOptions:
+        rows.append(f"| `descriptor` | {DESCRIPTOR} | empty | a text |")
+    for key, field in _own_first(model):
+        kind = Kind.of_field(field)
+        inner = _inside(f"{place}.{key}".lstrip("."), kind)
+        below += inner
+        names = [where.partition(" (")[2].rstrip(")") if kind.discriminator else where for where, _ in inner]
+        links = [f"[`{name}`](#{_anchor(where)})" for name, (where, _) in zip(names, inner, strict=True)]
+        text = _plain(str(field.description)) + (f"; see {wording.listed(links)}" if links else "")
+        cells = (f"`{key}`", text, wording.default(field, "`"), wording.allowed(field, "`"))
+        rows.append(f"| {' | '.join(cells)} |")
+    title = f"## `{place}`\n\n" if place else ""
+    text = _plain(" ".join((model.__doc__ or "").split()))
+    table = "\n".join(["| key | what it does | default | allowed |", "|---|---|---|---|", *rows])
+    return [f"{title}{text}\n\n{table}\n", *(part for where, each in below for part in _tables(where, each))]
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for argument in typing.get_args(annotation) for model in _models(argument)]
+def _own_first(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
+    """Return (key, field) of a model: those that must be given first, then its own, then inherited ones."""
+    inherited = {name for base in model.__mro__[1:] for name in getattr(base, "model_fields", ())}
+    order = sorted(model.model_fields.items(), key=lambda item: (not item[1].is_required(), item[0] in inherited))
+    return [(field.alias or name, field) for name, field in order]
 
 
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "must be given"
-    value = field.get_default(call_default_factory=True)
-    if isinstance(value, BaseModel):
-        return "as below"
-    return "empty" if value in (None, "", (), {}) else f"`{json.dumps(value)}`"
+def _inside(place: str, kind: Kind) -> list[tuple[str, type[BaseModel]]]:
+    """Return (place, model) of the option models that a key may hold."""
+    if kind.is_model:
+        return [(place, kind.annotation)]
+    if kind.discriminator:
+        tagged = [(wording.tags(choice, kind.discriminator)[0], choice) for choice in kind.choices]
+        return [(f"{place} ({kind.discriminator}: {tag})", choice.annotation) for tag, choice in tagged]
+    if kind.choices:
+        return [found for choice in kind.choices for found in _inside(place, choice)]
+    step = ".<name>" if kind.is_mapping else "[]"
+    return [found for item in kind.items for found in _inside(f"{place}{step}", item)]
 
 
-def _allowed(field: FieldInfo) -> str:
-    unit = (field.json_schema_extra or {}).get("unit", "")  # type: ignore[union-attr]
-    limits = [f"{LIMITS[k]} {v}" for item in field.metadata for k, v in _limits(item) if k in LIMITS]
-    return ", ".join(filter(None, [_kind(field.annotation), unit, *limits]))
+def _plain(text: str) -> str:
+    """Write text so that Markdown takes none of it for a mark."""
+    return "".join(f"\\{c}" if c in "<*|`" else c for c in text)
 
 
-def _limits(item: Any) -> list[tuple[str, Any]]:
-    return [(name, getattr(item, name)) for name in LIMITS if hasattr(item, name)]
-
-
-def _kind(annotation: Any) -> str:
-    origin = typing.get_origin(annotation)
-    if origin is typing.Literal:
-        return " or ".join(f"`{value}`" for value in typing.get_args(annotation))
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(filter(None, (_kind(a) for a in typing.get_args(annotation) if a is not type(None))))
-    if origin is Annotated:
-        return _kind(typing.get_args(annotation)[0])
-    if origin in (tuple, list):
-        return "list"
-    if origin is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-        return "mapping"
-    return {int: "whole number", float: "number", str: "text", bool: "`true` or `false`"}.get(annotation, "")
+def _anchor(place: str) -> str:
+    """Return the anchor that Markdown renderers give to the heading of a place."""
+    return "".join(c for c in place.lower().replace(" ", "-") if c.isalnum() or c in "-_")

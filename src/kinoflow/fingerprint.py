@@ -9,38 +9,17 @@ Names are followed, not scopes: a parameter called like a function of its module
 followed (``import_module``, subclasses that register themselves) is refused with file and line.
 """
 
-import ast
 import builtins
 import hashlib
 import importlib.util
-from collections.abc import Iterator
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
 
-# What names cannot be followed through, and what to write instead.
-REFUSED = {
-    "import_module": "import by statement",
-    "__import__": "import by statement",
-    "pkgutil": "import by statement",
-    "__subclasses__": "list the classes in a dictionary",
-    "__init_subclass__": "list the classes in a dictionary",
-    "importlib.resources": "find files by Path(__file__)",
-    "PackageLoader": "find files by Path(__file__)",
-}
+from kinoflow.syntax import Chain, Statement, Target, parse
+from kinoflow.syntax import SourceError as FingerprintError
+
 LOOKS_AROUND = {("globals",), ("eval",), ("exec",), ("sys", "modules")}  # may take anything from their module
-# Decorators from here register nothing: modules, and single names.
-HARMLESS = {"abc", "builtins", "contextlib", "dataclasses", "enum", "functools", "pydantic", "types", "typing"}
-HARMLESS |= {"torch.no_grad", "torch.inference_mode", "torch.jit.script", "torch.compile"}
-READING = {"copy", "format", "get", "items", "join", "keys", "split", "values"}  # methods that change nothing
-
-Target = tuple[str, str | None]  # (module, name in it, or None for all of it)
-Chain = tuple[str, ...]  # a dotted name of the source: ("np", "linalg", "svd")
 ON_IMPORT = "<import>"  # in place of a name: what runs when the module is imported
-
-
-class FingerprintError(ValueError):
-    """The source uses something that a static look cannot follow."""
 
 
 def fingerprint(*targets: str, files: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> str:
@@ -114,232 +93,24 @@ class _Source:
 
     def __init__(self, name: str, path: Path):
         self.name, self.path = name, path
-        tree = _Stripped().visit(ast.parse(path.read_bytes(), str(path)))
-        _refuse(tree, path)
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        self.statements = [_Statement(node, package) for node in tree.body]
-        self.binders: dict[str, list[_Statement]] = {}  # name: the statements that bind it, in order
+        self.statements = parse(path.read_bytes(), str(path), package)
+        self.binders: dict[str, list[Statement]] = {}  # name: the statements that bind it, in order
         self.imports: dict[str, list[Target]] = {}  # name: what it was imported from; "*": star imports
         for statement in self.statements:
             for bound in statement.binds:
                 self.binders.setdefault(bound, []).append(statement)
             for bound, targets in () if statement.is_definition else statement.imports.items():
                 self.imports.setdefault(bound, []).extend(targets)
-        self.effects = [statement for statement in self.statements if self._acts(statement)]
-
-    def _acts(self, statement: "_Statement") -> bool:
-        """Tell whether a statement may do something on import beside binding its names: register, print, change."""
-        node = statement.node
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            return False
-        if not (statement.is_definition or isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign)):
-            return True
-        decorators = getattr(node, "decorator_list", ())
-        return not all(map(self._is_harmless, decorators)) or any(map(self._changes, _evaluated(node)))
-
-    def _is_harmless(self, decorator: ast.expr) -> bool:
-        base, *rest = _chain(decorator) or ("",)
-        if base in self.binders:
-            return False
-        origins = self.imports.get(base, [("builtins", base)] if hasattr(builtins, base) else [])
-        names = [".".join(filter(None, (*origin, *rest))) for origin in origins]
-        return bool(names) and all(name in HARMLESS or name.partition(".")[0] in HARMLESS for name in names)
-
-    def _changes(self, node: ast.AST) -> bool:
-        """Tell whether evaluating a node may change something: it sets an item or attribute, or calls our own code."""
-        if isinstance(node, ast.Attribute | ast.Subscript):
-            return not isinstance(node.ctx, ast.Load)
-        chain = _chain(node) if isinstance(node, ast.Call) else ()
-        if not chain or (len(chain) > 1 and chain[-1] in READING):
-            return False
-        ours = self.name.partition(".")[0]
-        imported = any(module.partition(".")[0] == ours for module, _ in self.imports.get(chain[0], ()))
-        return imported or chain[0] in self.binders
-
-    def data_files(self) -> Iterator[str]:
-        """Yield name and hash of every file beside the module that is no Python: templates, style sheets."""
-        for path in sorted(self.path.parent.rglob("*")):
-            if path.is_file() and path.suffix not in (".py", ".pyc") and not path.name.startswith("."):
-                name = path.relative_to(self.path.parent).as_posix()
-                yield f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
-
-
-class _Stripped(ast.NodeTransformer):
-    """Take away what never does anything: docstrings and other bare constants, ``pass``, ``if TYPE_CHECKING``."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
-
-    def visit_Pass(self, node: ast.Pass) -> None:
-        return None
-
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt] | None:
-        self.generic_visit(node)
-        named = getattr(node.test, "id", getattr(node.test, "attr", None))
-        return (node.orelse or None) if named == "TYPE_CHECKING" else node
-
-
-def _refuse(tree: ast.AST, path: Path) -> None:
-    for node in ast.walk(tree):
-        found = [getattr(node, field, None) for field in ("id", "attr", "module", "name")]
-        if isinstance(node, ast.ImportFrom):
-            found += [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in found:
-            if isinstance(name, str) and name in REFUSED:
-                line = getattr(node, "lineno", "?")
-                raise FingerprintError(f"{path}, line {line}: {name} cannot be followed; {REFUSED[name]}")
-
-
-# ---------------------------------------------------------------- statements
-
-
-class _Statement:
-    """One top-level statement: what it binds, imports and uses."""
-
-    def __init__(self, node: ast.stmt, package: str):
-        self.node, self.package = node, package
-        self.is_definition = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        own, top = set(self.binders), name.partition(".")[0]
+        self.effects = [statement for statement in self.statements if statement.acts(self.imports, own, top)]
 
     @cached_property
-    def text(self) -> str:
-        """The syntax tree as text, the same in every version of Python."""
-        return _canonical(self.node)
-
-    @cached_property
-    def binds(self) -> list[str]:
-        """The names that it binds in its module, without imported ones."""
-        return list(dict.fromkeys(_bound(self.node)))
-
-    @cached_property
-    def imports(self) -> dict[str, list[Target]]:
-        """What is imported anywhere inside it: {name here: [(module, name there)]}; a name is bound by one or by many."""
-        found: dict[str, list[Target]] = {}
-        for node in ast.walk(self.node):
-            if isinstance(node, ast.Import):
-                for alias in node.names:  # `import a.b` binds a and loads a.b
-                    found.setdefault(alias.asname or alias.name, []).append((alias.name, None))
-                    if not alias.asname and "." in alias.name:
-                        first = alias.name.partition(".")[0]
-                        found.setdefault(first, []).append((first, None))
-            elif isinstance(node, ast.ImportFrom):
-                module = _absolute(node, self.package)
-                for alias in node.names:
-                    target = (module, None if alias.name == "*" else alias.name)
-                    found.setdefault(alias.asname or alias.name, []).append(target)
-        return found
-
-    @cached_property
-    def uses(self) -> set[Chain]:
-        """Every dotted name in it, those in annotations that are written as text included."""
-        inner: set[int] = set()
-        found: set[Chain] = set()
-        for node in list(_walked(self.node)):  # a list keeps all nodes alive: the ids of dead ones would come again
-            if isinstance(node, ast.Attribute):
-                inner.add(id(node.value))
-            if isinstance(node, ast.Attribute | ast.Name) and id(node) not in inner:
-                found.add(_dotted(node))
-        return found - {()}
-
-    @cached_property
-    def texts(self) -> set[str]:
-        """Every string in it."""
-        return {n.value for n in ast.walk(self.node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-
-
-def _absolute(node: ast.ImportFrom, package: str) -> str:
-    """Return the full name of the module that is imported from."""
-    if not node.level:
-        return node.module or ""
-    parts = package.split(".")
-    return ".".join(filter(None, (*parts[: len(parts) - (node.level - 1)], node.module)))
-
-
-def _bound(node: ast.AST) -> Iterator[str]:
-    """Yield the names that a statement binds in its own scope, and those that functions in it bind as global."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-        yield from () if isinstance(node, ast.Lambda) else (node.name,)
-        yield from (name for inner in ast.walk(node) if isinstance(inner, ast.Global) for name in inner.names)
-        return
-    if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):  # only := binds outside
-        yield from (inner.target.id for inner in ast.walk(node) if isinstance(inner, ast.NamedExpr))
-        return
-    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-        yield node.id
-    if not isinstance(node, ast.alias):  # except ... as name, case ... as name, case {**name}
-        names = (getattr(node, "name", None), getattr(node, "rest", None))
-        yield from (name for name in names if isinstance(name, str))
-    for inner in ast.iter_child_nodes(node):
-        yield from _bound(inner)
-
-
-def _walked(tree: ast.AST) -> Iterator[ast.AST]:
-    """Walk a tree, and the names in annotations that are written as text."""
-    for node in ast.walk(tree):
-        yield node
-        for annotation in filter(None, (getattr(node, "annotation", None), getattr(node, "returns", None))):
-            for text in ast.walk(annotation):
-                if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                    try:
-                        yield from ast.walk(ast.parse(text.value.strip(), mode="eval"))
-                    except SyntaxError:
-                        continue  # no annotation but a value: Literal["T x D"]
-
-
-def _dotted(node: ast.AST) -> Chain:
-    """Return ("a", "b", "c") for ``a.b.c``, () for an attribute of something without a name."""
-    names: list[str] = []
-    while isinstance(node, ast.Attribute):
-        names.append(node.attr)
-        node = node.value
-    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
-
-
-def _chain(node: ast.AST) -> Chain:
-    """Return ("a", "b") for ``a.b``, ``a.b(1)``, ``a[0].b``: what a call begins from."""
-    names: list[str] = []
-    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
-        if isinstance(node, ast.Attribute):
-            names.append(node.attr)
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
-
-
-def _evaluated(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what is evaluated with a definition or assignment: decorators, defaults, bases, class bodies, values."""
-    if isinstance(node, ast.Lambda):
-        return
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        inside = [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]
-    else:
-        yield node
-        inside = list(ast.iter_child_nodes(node))
-    yield from (ast.Call(decorator, [], []) for decorator in getattr(node, "decorator_list", ()))  # it is called
-    for each in inside:
-        yield from _evaluated(each)
-
-
-def _canonical(node: Any) -> str:
-    """Write a syntax tree as text: no positions, no fields that are None or empty (a newer Python has more of them)."""
-    if isinstance(node, ast.JoinedStr):
-        return f"JoinedStr({','.join(map(_canonical, _joined(node.values)))})"
-    if isinstance(node, ast.AST):
-        fields = ((f, getattr(node, f, None)) for f in node._fields if f not in ("ctx", "kind", "type_comment"))
-        inside = ",".join(f"{f}={_canonical(value)}" for f, value in fields if value is not None and value != [])
-        return f"{type(node).__name__}({inside})"
-    if isinstance(node, list):
-        return f"[{','.join(map(_canonical, node))}]"
-    return ascii(node)  # repr() shows more characters as they are from version to version
-
-
-def _joined(values: list[ast.expr]) -> list[ast.expr]:
-    """Join the constants of an f-string that stand side by side: versions cut them differently."""
-    parts: list[ast.expr] = []
-    for value in values:
-        if isinstance(value, ast.Constant) and parts and isinstance(parts[-1], ast.Constant):
-            parts[-1] = ast.Constant(parts[-1].value + value.value)
-        elif not (isinstance(value, ast.Constant) and value.value == ""):
-            parts.append(value)
-    return parts
+    def data_files(self) -> list[str]:
+        """Name and hash of every file beside the module that is no Python: templates, style sheets."""
+        folder = self.path.parent
+        files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix not in (".py", ".pyc")]
+        return [f"{p.relative_to(folder).as_posix()} {hashlib.sha256(p.read_bytes()).hexdigest()}" for p in files]
 
 
 # ---------------------------------------------------------------- what is reached
@@ -406,7 +177,7 @@ class _Closure:
             self.lines.add((source.name, f"{name}: from {module} {attribute}"))
             self._follow(module, attribute)
 
-    def _follow_uses(self, source: _Source, statement: _Statement) -> None:
+    def _follow_uses(self, source: _Source, statement: Statement) -> None:
         self._load(statement)
         for chain in statement.uses:
             self._follow_use(source, statement, chain)
@@ -415,7 +186,7 @@ class _Closure:
             if len(parts) > 1 and parts[0] in self.packages and all(map(str.isidentifier, parts)) and _path(text):
                 self._reach(text, None)
 
-    def _follow_use(self, source: _Source, statement: _Statement, chain: Chain) -> None:
+    def _follow_use(self, source: _Source, statement: Statement, chain: Chain) -> None:
         base, *rest = chain
         inside = statement.imports.get(base, []) if statement.is_definition else []
         outside = source.imports.get(base, [])
@@ -426,7 +197,7 @@ class _Closure:
         if base in source.binders:
             self._reach(source.name, base)
         elif base == "__file__":
-            self.lines.update((source.name, f"file {line}") for line in source.data_files())
+            self.lines.update((source.name, f"file {line}") for line in source.data_files)
         elif chain[:1] in LOOKS_AROUND or chain[:2] in LOOKS_AROUND:
             self._reach(source.name, None)
         elif not (inside or outside or hasattr(builtins, base)):
@@ -449,7 +220,7 @@ class _Closure:
                 parts = inner.relative_to(path.parent).with_suffix("").parts
                 self._reach(".".join((module, *(part for part in parts if part != "__init__"))), None)
 
-    def _load(self, statement: _Statement) -> None:
+    def _load(self, statement: Statement) -> None:
         """Importing runs a module's effects, used or not: registrations, settings."""
         for targets in statement.imports.values():
             for module, name in targets:

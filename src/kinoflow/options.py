@@ -5,23 +5,38 @@ check, schema, command line and documentation all come from it. It holds fields 
 what it decides reaches a stage as resolved values, so its text is no part of the stage's code fingerprint.
 """
 
-import difflib
 import hashlib
 import json
-import types
-import typing
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from kinoflow.errors import ConfigError
+from kinoflow.refusal import explain
+from kinoflow.wording import Form, Kind, field_of
+
+__all__ = ["Form", "Name", "Options", "UserPath", "check", "option", "resolved", "short_hash"]
 
 
 class Options(BaseModel):
     """Options of one stage; unknown names are refused, values do not change once made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, values: Any) -> Any:
+        """Turn ``seed: yes`` into a text, which no number accepts: Python would take it for 1."""
+        if not isinstance(values, dict):
+            return values
+        numbers = [key for key, value in values.items() if isinstance(value, bool) and _is_number(field_of(cls, key))]
+        return values | {key: str(values[key]) for key in numbers}
+
+
+def _is_number(field: FieldInfo | None) -> bool:
+    return field is not None and Kind.of_field(field).annotation in (int, float)
 
 
 def option(default: Any, text: str, unit: str, **limits: Any) -> Any:
@@ -36,7 +51,11 @@ def _path_text(value: Any) -> Any:
 # A path on the user's side. In a config file it counts from the folder of that file (kinoflow.config resolves it).
 UserPath = Annotated[str, BeforeValidator(_path_text), "path"]
 # A name that may stand in a path: no separators, no shell characters.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Name = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"),
+    Form("a name of at most 64 letters, digits, _ and -, the first a letter or digit"),
+]
 
 
 def resolved(options: BaseModel, exclude: tuple[str, ...] = ()) -> str:
@@ -47,7 +66,7 @@ def resolved(options: BaseModel, exclude: tuple[str, ...] = ()) -> str:
 
 def short_hash(*texts: str) -> str:
     """Return 10 hexadecimal digits that stand for ``texts`` in a path."""
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:10]
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogateescape")).hexdigest()[:10]
 
 
 def check(model: type[BaseModel], values: Any, source: str) -> Any:
@@ -55,61 +74,4 @@ def check(model: type[BaseModel], values: Any, source: str) -> Any:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(explain(model, error, source)) from None
-
-
-def explain(model: type[BaseModel], error: ValidationError, source: str) -> str:
-    """Return one line for each refused key, without the repeats that a choice between models brings."""
-    lines = [f"{source}: {_problem(model, item)}" for item in error.errors(include_url=False)]
-    return "\n".join(dict.fromkeys(lines))
-
-
-def _problem(model: type[BaseModel], item: Any) -> str:
-    names = [str(part) for part in item["loc"] if not _is_tag(part)]
-    where, given = ".".join(names) or "(top level)", _shown(item["input"])
-    if item["type"] == "extra_forbidden":
-        known = _known(model, item["loc"][:-1])
-        close = difflib.get_close_matches(names[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(sorted(known))}"
-        return f"{where}: there is no such key; {hint}"
-    if item["type"] == "missing":
-        return f"{where}: this key is missing"
-    if item["type"] == "value_error":
-        return f"{where}: {item['ctx']['error']}"
-    return f"{where}: {given} is not allowed: {item['msg'][0].lower()}{item['msg'][1:]}"
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _is_tag(part: Any) -> bool:
-    """Choices between models put the tried model or type into the path: no key of the user's."""
-    return isinstance(part, str) and (
-        part.endswith("Options") or "[" in part or part in ("str", "int", "float", "bool")
-    )
-
-
-def _known(model: Any, location: tuple) -> list[str]:
-    """Return the names that are allowed at a place of a model."""
-    models = [model]
-    for part in location:
-        models = [inner for outer in models for inner in _inside(outer, part)]
-    names = [field.alias or name for m in models for name, field in m.model_fields.items()]
-    return list(dict.fromkeys(names))
-
-
-def _inside(model: type[BaseModel], part: Any) -> list[type[BaseModel]]:
-    for name, field in model.model_fields.items():
-        if part in (name, field.alias):
-            return _models(field.annotation)
-    return [model]  # an index, a dictionary's key or a choice's tag: the models are those found already
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if typing.get_origin(annotation) in (Annotated, dict, list, tuple, typing.Union, types.UnionType):
-        return [inner for argument in typing.get_args(annotation) for inner in _models(argument)]
-    return []
+        raise ConfigError(explain(model, error, source, values)) from None

@@ -3,23 +3,19 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kinoflow.report.section import printable
+from kinoflow.report.style import font_file
 from kinoflow.store.tables import Segment
 
 if TYPE_CHECKING:
     from PIL import Image
 
-HEIGHT, WIDEST, GAP, MARGIN = (
-    96,
-    171,
-    3,
-    16,
-)  # pixels: a frame's height and largest width (16:9), between frames, around all
+# Pixels: a frame's height and largest width (16:9), between frames, around all; the sheet's least width, for its names.
+HEIGHT, WIDEST, GAP, MARGIN, NARROWEST = 96, 171, 3, 16, 400
 TITLE, TIME, STRIP, BETWEEN = 20, 15, 26, 16  # heights of name, times and strip of actions; space between videos
 PAPER, INK, MUTED, DARK, EMPTY = "#15191e", "#e4e7eb", "#9fa9b5", "#15191e", "#262d35"
 # Made for dark text on them and told apart by colour-blind eyes (P. Tol's "light" scheme); the strip names every action too.
@@ -43,7 +39,7 @@ def compose(strips: Sequence[Strip], columns: int) -> bytes:
     """Return the contact sheet as JPEG: one video below the other, ``columns`` frames each."""
     from PIL import Image, ImageDraw
 
-    cell = _cell_width(strips)
+    cell = max(_cell_width(strips), NARROWEST // columns)
     width = columns * (cell + GAP) - GAP
     tops, height = [], MARGIN
     for strip in strips:
@@ -71,13 +67,12 @@ class _Pen:
     """Draws text that fits; the font comes with matplotlib, so that a sheet is the same on every machine."""
 
     def __init__(self, draw: Any):
-        import matplotlib
         from PIL import ImageFont
 
-        file = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
+        file = str(font_file())
         basic = ImageFont.Layout.BASIC  # the other engine is not everywhere, and spaces letters differently
         self.draw = draw
-        self.fonts = {size: ImageFont.truetype(str(file), size, layout_engine=basic) for size in (10, 11, 13)}
+        self.fonts = {size: ImageFont.truetype(file, size, layout_engine=basic) for size in (10, 11, 13)}
 
     def text(self, place: tuple[float, float], text: str, size: int, colour: str, anchor: str = "la") -> None:
         self.draw.text(place, text, font=self.fonts[size], fill=colour, anchor=anchor)
@@ -103,7 +98,12 @@ def _cell_width(strips: Sequence[Strip]) -> int:
 
 
 def _height(strip: Strip) -> int:
-    return TITLE + HEIGHT + TIME + (STRIP if strip.segments else 0)
+    return TITLE + _picture_height(strip) + (STRIP if strip.segments else 0)
+
+
+def _picture_height(strip: Strip) -> int:
+    """Return the height of frames and their times; of a line of text where there are none."""
+    return HEIGHT + TIME if len(strip.frames) else TIME + 4
 
 
 def _colours(strips: Sequence[Strip]) -> dict[str, str]:
@@ -131,14 +131,14 @@ def _draw_strip(
     pen.text((left, top), pen.fitted(printable(strip.name), 13, room, keep_end=True), 13, INK)
     top += TITLE
     if strip.fault:
-        pen.text((left, top + HEIGHT // 2), pen.fitted(printable(strip.fault), 11, width), 11, MUTED, "lm")
+        pen.text((left, top), pen.fitted(printable(strip.fault), 11, width), 11, MUTED)
     for i, (frame, time) in enumerate(zip(strip.frames, strip.times, strict=True)):
         x = left + i * (cell + GAP)
         picture = _fitted(frame, cell)
         sheet.paste(picture, (x + (cell - picture.width) // 2, top + (HEIGHT - picture.height) // 2))
         pen.text((x + cell / 2, top + HEIGHT + 2), clock(time), 10, MUTED, "ma")
     if strip.segments:
-        _draw_segments(pen, strip, (left, top + HEIGHT + TIME), width, colours)
+        _draw_segments(pen, strip, (left, top + _picture_height(strip)), width, colours)
 
 
 def _fitted(frame: np.ndarray, cell: int) -> "Image.Image":

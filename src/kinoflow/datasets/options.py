@@ -7,7 +7,9 @@ from pydantic import Field, field_validator, model_validator
 
 from kinoflow.datasets.kitchen.options import KitchenOptions
 from kinoflow.media.options import ProbeOptions
-from kinoflow.options import Name, Options, UserPath, option
+from kinoflow.options import Form, Name, Options, UserPath, option
+
+Column = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class KitchenSource(KitchenOptions):
@@ -26,19 +28,19 @@ class FolderSource(Options):
 class FileOptions(Options):
     """One file of a download."""
 
-    url: str | None = option(
+    url: Annotated[str, Form("an address: https://..., http://... or file://...")] | None = option(
         None,
         "address of the file; may be empty only where there is a form: the file is then put into place by hand",
         "URL",
         pattern=r"^(https?|file)://",
     )
-    sha256: str | None = option(
+    sha256: Annotated[str, Form("64 hexadecimal digits, small letters")] | None = option(
         None,
         "checksum; empty if the owner publishes none: it is then recorded at the first download and compared from then on",
         "hex",
         pattern=r"^[0-9a-f]{64}$",
     )
-    name: str = option(
+    name: Annotated[str, Form("a relative path: parts separated by /, none of them beginning with a dot")] = option(
         ...,
         "path below the dataset's raw folder; none of its parts may begin with a dot",
         "path",
@@ -101,7 +103,7 @@ class FeatureFilesOptions(Options):
     start: float = option(0.0, "time of the first row", "seconds", ge=-1e6, le=1e6)
     orientation: Literal["T x D", "D x T"] = option("T x D", "whether rows (T x D) or columns (D x T) follow time", "")
     key: str = option("", "name of the array inside npz and HDF5 files; empty if they hold just one", "")
-    blocks: dict[Name, tuple[int, int]] = option(
+    blocks: dict[Name, tuple[Column, Column]] = option(
         {}, "named blocks of columns, first and last + 1: {i3d: [0, 1024], audio: [3072, 3200]}", "columns"
     )
     dtype: Literal["float16", "float32"] = option("float16", "type in which features are stored", "")

@@ -1,8 +1,13 @@
 """Options of feature extraction and PCA."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from kinoflow.options import Name, Options, UserPath, option
+from pydantic import Field, model_validator
+
+from kinoflow.options import Form, Name, Options, UserPath, option
+
+Mean = Annotated[float, Field(ge=-1000, le=1000)]
+Deviation = Annotated[float, Field(gt=0, le=1000)]
 
 
 class RunWeights(Options):
@@ -11,7 +16,7 @@ class RunWeights(Options):
     study: Name | None = option(None, "study of the run; empty: this one", "")
     room: Literal["recognition", "alignment"] = option("recognition", "room of the run", "")
     run: Name = option(..., "name of the run", "")
-    seed: int = option(0, "seed of the run", "", ge=0)
+    seed: int = option(0, "seed of the run", "", ge=0, le=2**32 - 1)
 
 
 class FeaturesOptions(Options):
@@ -28,34 +33,65 @@ class FeaturesOptions(Options):
         "small (the small network of the embedded study) or the name of any torchvision image or video classification model",
         "",
     )
-    weights: Literal["none"] | RunWeights | UserPath = option(
+    weights: Literal["none"] | RunWeights | Annotated[UserPath, Form("torchvision:NAME or a path")] = option(
         "none",
-        "none (drawn from the seed), torchvision:NAME (torchvision:DEFAULT is the best), a file (.pt, .pth or .safetensors), or {run, seed} of another run",
+        "none (drawn from the seed), torchvision:NAME (torchvision:DEFAULT is the best), a file (.pt, .pth or"
+        " .safetensors), or {run, seed} of another run",
         "",
     )
     seed: int = option(0, "seed of weights that are drawn", "", ge=0, le=2**32 - 1)
     layer: str = option(
         "", "layer whose output is taken, as a name of the network's modules; empty: what the classifier reads", ""
     )
-    clip: int = option(1, "frames that the network sees at once (1 for image networks)", "frames", ge=1, le=512)
+    clip: int | None = option(
+        None,
+        "frames that the network sees at once; empty: 1 for image networks, 16 for video networks",
+        "frames",
+        ge=1,
+        le=512,
+    )
     dilation: int = option(1, "distance of neighbouring frames inside a clip", "frames", ge=1, le=512)
     stride: int = option(1, "distance of neighbouring clips: one feature row each", "frames", ge=1, le=100000)
     resize: int | None = option(
-        None, "short side before the crop; empty: as the weights were published, or as stored", "pixels", ge=16, le=2160
+        None,
+        "short side before the crop (scaled up too); empty: as the weights were published, or as stored",
+        "pixels",
+        ge=16,
+        le=2160,
     )
     crop: int | None = option(
-        None, "centre crop; empty: as the weights were published, or none", "pixels", ge=16, le=2160
+        None,
+        "centre crop, both sides; what is smaller stays whole; empty: as the weights were published, or none",
+        "pixels",
+        ge=16,
+        le=2160,
     )
-    mean: tuple[float, float, float] | None = option(
+    mean: tuple[Mean, Mean, Mean] | None = option(
         None, "mean of red, green, blue that is subtracted; empty: as published, or 0.45", "share of white"
     )
-    std: tuple[float, float, float] | None = option(
+    std: tuple[Deviation, Deviation, Deviation] | None = option(
         None, "divisor of red, green, blue; empty: as published, or 0.226", "share of white"
     )
-    batch: int = option(32, "clips computed at once; features do not depend on it", "clips", ge=1, le=4096)
+    batch: int = option(
+        32,
+        "clips computed at once on a GPU; on a CPU always 16 pictures or 4 clips, so that features depend on the video alone",
+        "clips",
+        ge=1,
+        le=4096,
+    )
     precision: Literal["float32", "bfloat16"] = option("float32", "arithmetic of the network", "")
     dtype: Literal["float16", "float32"] = option("float16", "type in which features are stored", "")
-    threads: int = option(1, "threads of the network's arithmetic on the CPU", "threads", ge=1, le=256)
+    threads: int = option(
+        1, "groups of clips computed side by side on the CPU; features do not depend on it", "threads", ge=1, le=256
+    )
+
+    @model_validator(mode="after")
+    def _videos_have_a_size(self) -> Self:
+        if self.source == "video" and self.backbone == "small" and self.resize is None:
+            raise ValueError(
+                "resize: frames decoded from videos need a size for the backbone 'small': give it in pixels"
+            )
+        return self
 
 
 class PcaOptions(Options):

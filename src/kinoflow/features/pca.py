@@ -239,10 +239,10 @@ def _projected(shard: Shard, video: str, parts: list[tuple[tuple[int, int], Proj
 def _training_blocks(
     shard: Shard, videos: list[str], columns: tuple[int, int], step: Callable[[int], None]
 ) -> Iterator[np.ndarray]:
-    """Yield the rows of some videos, (at most BLOCK_ROWS, D) float32 in one buffer; DataError if a feature is not finite."""
+    """Yield the rows of some videos, (at most BLOCK_ROWS, D) float64 in one buffer; DataError if a feature is not finite."""
     spans = [shard.span(video) for video in videos]
     rows = np.concatenate([np.arange(span.start, span.stop) for span in spans])
-    buffer = np.empty((min(BLOCK_ROWS, len(rows)), columns[1] - columns[0]), np.float32)
+    buffer = np.empty((min(BLOCK_ROWS, len(rows)), columns[1] - columns[0]))
     for start in range(0, len(rows), BLOCK_ROWS):
         now = rows[start : start + BLOCK_ROWS]
         x = buffer[: len(now)]

@@ -146,19 +146,19 @@ def decode_at(path: str | Path, index: PacketIndex, wanted: np.ndarray, options:
     marks = index.pts[wanted].tolist()
     with opened(path) as (container, stream):
         frames = _frames(container, stream)
-        for (
-            first
-        ) in frames:  # always decoded: it decides the size, and carries what x264's own decoding errors depend on
-            convert, whole = Converter(options, stream.sample_aspect_ratio, first), chain([first], frames)
-            if not index.trusted:
-                items = enumerate(whole)
-            elif len(set(marks)) > SPARSE * len(index.pts):
-                items = _stamped(whole)
-            else:
-                items = _sought_or_stamped(path, container, stream, index.keys, marks)
-            pictures = _converted(_on_screen(items, marks), convert)
-            yield from _blocks(zip(pictures, index.times[wanted].tolist(), strict=False))
+        # The first frame is always decoded. It decides the size; and H.264 in 4:4:4 by old versions of x264 needs a decoder
+        # that has seen the first packet, which alone tells the version.
+        if (first := next(frames, None)) is None:
             return
+        convert, whole = Converter(options, stream.sample_aspect_ratio, first), chain([first], frames)
+        if not index.trusted:
+            items = enumerate(whole)
+        elif len(set(marks)) > SPARSE * len(index.pts):
+            items = _stamped(whole)
+        else:
+            items = _sought_or_stamped(path, container, stream, index.keys, marks)
+        pictures = _converted(_on_screen(items, marks), convert)
+        yield from _blocks(zip(pictures, index.times[wanted].tolist(), strict=False))
 
 
 def _on_screen(items: Iterable[tuple[int, av.VideoFrame]], marks: Iterable[int]) -> Iterator[av.VideoFrame]:

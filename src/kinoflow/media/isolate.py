@@ -5,6 +5,7 @@ workflow's main process (``command.end_with_main``): that thread waits inside th
 """
 
 import ctypes
+import faulthandler
 import math
 import os
 import pickle
@@ -117,6 +118,7 @@ def _limit(parent: int, seconds: float, megabytes: int) -> None:
     LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
     if os.getppid() != parent:
         os._exit(1)  # it died before the line above
+    faulthandler.disable()  # a crash here is an answer, no event to trace
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this child
     for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)

@@ -146,13 +146,13 @@ def marked(text: str) -> Markup:
         if mark["code"] is not None:
             parts.append(Markup("<code>{}</code>").format(_unpadded(mark["code"])))
         else:
-            parts.append(Markup("<strong>{}</strong>").format(mark["strong"]))
+            parts.append(Markup("<strong>{}</strong>").format(marked(mark["strong"])))
         last = mark.end()
     return Markup("").join([*parts, escape(text[last:])])
 
 
 def _unpadded(code: str) -> str:
-    return code[1:-1] if code.startswith(" ") and code.endswith(" ") and code.strip() else code
+    return code[1:-1] if len(code) > 2 and code.startswith(" ") and code.endswith(" ") else code
 
 
 def data_uri(content: bytes) -> str:

@@ -52,7 +52,7 @@ def code(text: str) -> str:
     """Return ``text`` marked as code for a Text or Callout: a file or run name that no mark inside it can break."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * (longest + 1)
-    pad = " " if text[:1] == "`" or text[-1:] == "`" else ""
+    pad = " " if text[:1] in ("`", " ") or text[-1:] in ("`", " ") else ""
     return f"{fence}{pad}{text}{pad}{fence}"
 
 

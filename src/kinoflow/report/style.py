@@ -6,12 +6,9 @@ Text stays text: it is a tenth of the size of outlines, is found by a search and
 CSS variables, so that the page decides between its light and its dark shade; a file opened alone shows the light one.
 """
 
-import atexit
 import io
-import os
+import logging
 import re
-import shutil
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -92,26 +89,17 @@ def bars(axes: "Axes", names: list[str], values: list[float], labels: list[str],
         axes.annotate(label, (value, place), (3, 0), textcoords="offset points", va="center", fontsize=8, color=MUTED)
 
 
+def font_file() -> Path:
+    """Return the font of figures, for pictures that are drawn otherwise."""
+    return Path(_matplotlib().get_data_path(), "fonts/ttf/DejaVuSans.ttf")
+
+
 def _matplotlib() -> Any:
-    """Import matplotlib; where it may not write beside the user's settings, it keeps its font list in a temporary folder."""
-    homes = (os.environ.get("XDG_CONFIG_HOME") or "~/.config", os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    if "MPLCONFIGDIR" not in os.environ and not all(_writable(Path(home)) for home in homes):
-        folder = tempfile.mkdtemp(prefix="kinoflow-matplotlib-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        os.environ["MPLCONFIGDIR"] = folder
+    # Where it may not write beside the user's settings it keeps its list of fonts in a temporary folder; no need to warn.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     import matplotlib
 
     return matplotlib
-
-
-def _writable(folder: Path) -> bool:
-    try:
-        folder = folder.expanduser()
-    except RuntimeError:  # nobody's home
-        return False
-    while not folder.exists():
-        folder = folder.parent
-    return os.access(folder, os.W_OK)
 
 
 def _settings() -> dict[str, Any]:

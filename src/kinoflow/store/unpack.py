@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from kinoflow.errors import DataError
 from kinoflow.progress import Transfer, size
-from kinoflow.store.partial import check_space, no_space
+from kinoflow.store.partial import check_space
 
 MAX_MEMBERS = 5_000_000
 MAX_RATIO = 250  # unpacked size over the archive's; real data stays below 20, deflate reaches 1032
@@ -63,7 +63,7 @@ def unpack(archive: Path, folder: Path, max_bytes: int, max_members: int = MAX_M
         except OSError as error:
             if error.errno is None:  # how gzip and bz2 tell damage
                 raise target.refusal(f"is damaged: {error}") from None
-            raise no_space(new / target.member, error) from None
+            raise target.refusal(f"cannot be unpacked into {folder.parent}: {error.strerror}") from None
         new.rename(folder)
     return target.bytes
 
@@ -158,7 +158,9 @@ class _Target:
 
     def _check(self, more: int) -> None:
         if self.bytes + more > self.max_bytes:
-            raise self.refusal(f"makes it more than the {size(self.max_bytes)} that may be unpacked; raise max_unpacked")
+            raise self.refusal(
+                f"makes it more than the {size(self.max_bytes)} that may be unpacked; raise max_unpacked"
+            )
         if self.bytes + more > self.absurd:
             raise self.refusal(f"makes it more than {MAX_RATIO} times the size of the archive, which looks like a bomb")
 

@@ -150,7 +150,7 @@ def test_other_options_or_other_code_render_all_anew_and_more_texts_none(copy):
     before = times(copy)
     rendered(copy, OPTIONS.model_copy(update={"texts": 40}))
     assert times(copy) == before
-    rendered(copy, code="changed")
+    rendered(copy, OPTIONS.model_copy(update={"crf": 30}))
     changed = times(copy)
     assert not set(changed.items()) & set(before.items())
     rendered(copy, OPTIONS.model_copy(update={"crf": 30}), code="changed")

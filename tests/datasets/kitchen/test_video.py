@@ -106,11 +106,11 @@ from pathlib import Path
 from kinoflow.datasets.kitchen.grammar import PlannedVideo
 from kinoflow.datasets.kitchen.options import KitchenOptions
 from kinoflow.datasets.kitchen.video import make_video
-for size in (32, 48, 64, 96):
-    for kitchen, steps in ((2, ("blend sauce", "put carrot")), (10, ("pour oil", "roll board", "close jar"))):
-        path = Path(sys.argv[1]) / f"{size}-{kitchen}.mp4"
-        make_video(path, PlannedVideo("train000", "train", kitchen, "soup", steps), KitchenOptions(size=size))
-        print(path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+clips = {32: ("put carrot",), 48: ("blend sauce", "put carrot"), 64: ("roll board",), 96: ("pour oil", "froth sauce")}
+for size, steps in clips.items():
+    path = Path(sys.argv[1]) / f"{size}.mp4"
+    make_video(path, PlannedVideo("train000", "train", 10, "soup", steps), KitchenOptions(size=size))
+    print(path.name, hashlib.sha256(path.read_bytes()).hexdigest())
 """
 
 
@@ -124,4 +124,4 @@ def test_files_do_not_depend_on_what_memory_held_before(tmp_path):
         command = [sys.executable, "-c", PROGRAM, str(folder)]
         processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
     said = [process.communicate(timeout=120)[0] for process in processes]
-    assert said[0].count("\n") == 8 and said[0] == said[1] == said[2]
+    assert said[0].count("\n") == 4 and said[0] == said[1] == said[2]

@@ -1,0 +1,171 @@
+"""The stage that runs a network over the videos of a shard: one feature row for every clip.
+
+A video's rows are carried over if its content, the options, the weights, the device and the code are those that they were
+made with. Rows of a shard that is not complete (the run was killed, or another video failed) are kept beside it, in
+``.work``, and the next start takes them from there.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinoflow.errors import ConfigError, DataError
+from kinoflow.features.arithmetic import grouped
+from kinoflow.features.backbones import Backbone, build
+from kinoflow.features.clips import centres, needed, windows
+from kinoflow.features.kept import Kept, Rows, ShardRows
+from kinoflow.features.options import FeaturesOptions
+from kinoflow.features.plan import Plan, planned
+from kinoflow.features.sources import Block, DecodedVideos, StoredFrames
+from kinoflow.features.transforms import decoding
+from kinoflow.features.weights import drawn, load
+from kinoflow.progress import Progress, log
+from kinoflow.stage import Folder, In, Out
+from kinoflow.store.files import write_keys
+from kinoflow.store.shards import writing
+from kinoflow.store.tables import Probed, read
+
+NOMINAL = 64  # pixels of a frame that stands for those to come, where no option gives a size
+
+
+def features(
+    shard: Out,
+    options: FeaturesOptions,
+    frames: In | None = None,
+    root: Folder | None = None,
+    table: In | None = None,
+    weights: str | None = None,
+    device: str = "auto",
+    code: str = "",
+) -> None:
+    """Run a network over the videos of a shard; from frames, or from the videos themselves (root and table).
+
+    A video that fails stops the stage, but not before the others are done; their rows are not computed again.
+
+    shard: the feature shard to write
+    frames: the frame shard (from: frames)
+    root: the folder of the videos (from: video)
+    table: the probe table of the shard (from: video)
+    weights: in place of those of the options: none, torchvision:NAME, or a file (the checkpoint of a run)
+    device: cpu, cuda, or auto: CUDA where there is some
+    code: fingerprint of the stage's code; found out if not given
+    """
+    plan = planned(options, weights, device)
+    source = _source(plan, frames, root, table)
+    keys = {video: plan.key(content, code) for video, content in source.contents.items()}
+    with plan.how.settled():
+        _fill(shard, plan, source, keys)
+    write_keys(shard, keys)
+    Kept(shard).clear()
+
+
+def _source(plan: Plan, frames: Path | None, root: Path | None, table: Path | None) -> StoredFrames | DecodedVideos:
+    kind = plan.options.source
+    if kind == "files":
+        raise ConfigError("from: feature files are taken over by `kinoflow feature-files`; give frames or video here")
+    if kind == "video":
+        if root is None or table is None:
+            raise ConfigError("from: features of videos need --root and --table")
+        return DecodedVideos(root, read(table, Probed), decoding(plan.pictures))
+    if frames is None:
+        raise ConfigError("from: features of frames need --frames")
+    return StoredFrames(frames)
+
+
+def _fill(path: Path, plan: Plan, source: StoredFrames | DecodedVideos, keys: dict[str, str]) -> None:
+    """Write the shard; DataError, and no shard, if a video fails."""
+    old, kept = ShardRows(path), Kept(path)
+    carried = {key for key in keys.values() if key in old or key in kept}
+    extractor = None if keys and carried.issuperset(keys.values()) else Extractor(plan)
+    width = extractor.width if extractor else _rows(next(iter(carried)), old, kept)[0].shape[1]
+    progress = Progress(f"features {path.stem}", total=len(keys), items="videos")
+    failed: list[DataError] = []
+    with writing(path, plan.attrs(), frames=False, width=width, dtype=plan.options.dtype) as writer, progress:
+        for video, key in keys.items():
+            try:
+                if key not in carried:
+                    kept.put(key, extractor.rows(video, source))
+                    carried.add(key)
+                    log.info("extracted %r", video)
+                writer.add(video, *_rows(key, old, kept))
+            except DataError as error:
+                log.warning("%s", error)
+                failed.append(error)
+            progress.step()
+        if failed:
+            raise DataError(f"{failed[0]} ({len(failed)} of {len(keys)} videos failed; the work on the others is kept)")
+
+
+def _rows(key: str, old: ShardRows, kept: Kept) -> Rows:
+    return old[key] if key in old else kept[key]
+
+
+class Extractor:
+    """A network with its weights in place, ready for videos of any size that it can take."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        nominal = plan.pictures.size(NOMINAL, NOMINAL)
+        network = drawn(partial(build, plan.options.backbone, nominal[0]), plan.options.seed)
+        if plan.file:
+            load(network, plan.file, whole=plan.whole)
+        layout = torch.preserve_format if plan.video else torch.channels_last
+        self.backbone = Backbone(network.to(plan.how.device, memory_format=layout), plan.options.layer)
+        self.widths: dict[tuple[int, ...], int] = {}
+        self.width = self._fit((3, plan.clip, *nominal) if plan.video else (3, *nominal))
+
+    def _fit(self, shape: tuple[int, ...]) -> int:
+        """Try a size of pictures or clips once, so that one that the network cannot take is an error for people."""
+        if shape not in self.widths:
+            self.widths[shape] = self.backbone.fit(shape)
+        return self.widths[shape]
+
+    def rows(self, video: str, source: StoredFrames | DecodedVideos) -> Rows:
+        """Return the features of one video, (R, D) in the stored type, and their times, (R,) seconds.
+
+        DataError if frames do not come, or values are not finite or do not fit into the type.
+        """
+        plan, times = self.plan, [np.empty(0)]
+
+        def pick(numbers: np.ndarray) -> np.ndarray:
+            return needed(numbers, *plan.clips)
+
+        groups = grouped(self._clips(source.blocks(video, pick), times), plan.how.group(plan.video))
+        parts = [part.numpy() for part in plan.how.run_all(self.backbone, groups)]
+        found = np.concatenate([np.empty((0, self.width), np.float32), *parts])
+        return _stored(found, plan, video), centres(np.concatenate(times), *plan.clips)
+
+    def _clips(self, blocks: Iterable[Block], times: list[np.ndarray]) -> Iterator[Tensor]:
+        """Yield pictures (3, H, W) or clips (T, 3, H, W), normalised; put the times of all frames into ``times``."""
+        for window in windows(self._pictures(blocks, times), *self.plan.clips):
+            clip = torch.stack(window) if self.plan.video else window[0]
+            self._fit((3, len(window), *clip.shape[2:]) if self.plan.video else tuple(clip.shape))
+            yield clip
+
+    def _pictures(self, blocks: Iterable[Block], times: list[np.ndarray]) -> Iterator[tuple[int, Tensor]]:
+        for block_times, numbers, frames in blocks:
+            times.append(block_times)
+            if len(numbers):
+                pictures = self.plan.pictures(torch.from_numpy(frames).to(self.plan.how.device))
+                yield from zip(numbers.tolist(), pictures, strict=True)
+
+
+def _stored(found: np.ndarray, plan: Plan, video: str) -> np.ndarray:
+    """Return rows in the type in which they are stored."""
+    options = plan.options
+    if not np.isfinite(found).all():
+        raise DataError(
+            f"{video!r}: the features are not finite; these weights do not suit the backbone {options.backbone!r}"
+            + (f" at the layer {options.layer!r}" if options.layer else "")
+        )
+    with np.errstate(over="ignore"):
+        rows = found.astype(options.dtype)
+    if not np.isfinite(rows).all():
+        raise DataError(
+            f"{video!r}: features up to {np.abs(found).max():.3g} do not fit into float16; set dtype: float32"
+        )
+    return rows
