@@ -1,6 +1,6 @@
 """PCA: the stages against scikit-learn's IncrementalPCA, their exactness, and their memory.
 
-    python benchmarks/pca.py                    about five minutes; --repeats 1 for two; --json FILE adds a line
+    python benchmarks/pca.py                    five to ten minutes; --repeats 1 for three; --json FILE adds a line
 
 Both sides read the same feature shards (float16, four shards, 250 rows a video) on one thread. The stages are measured as the
 workflow runs them: pca_partial of every shard, written to disk, then pca_fit. The eigenvalues are compared with those of the
@@ -44,7 +44,7 @@ def speed(folder: Path, repeats: int) -> dict[str, Any]:
     arguments = {"folder": data[0]}
     pair = compare(
         Case("stages, 40 000 x 1024 -> 200", stages, arguments, imports),
-        Case("sklearn IncrementalPCA, batch 1000", incremental, arguments, imports),
+        Case("sklearn IncrementalPCA, batch 1000", incremental, arguments, imports_of_sklearn),
         repeats,
     )
     commands = measure(Case("stages as 5 commands, start-up included", commands_of, arguments))
@@ -77,10 +77,16 @@ def worst(values: Any, exact: np.ndarray) -> float:
 
 
 def imports() -> None:
+    import safetensors.numpy  # noqa: F401
     import scipy.linalg  # noqa: F401
-    import sklearn.decomposition  # noqa: F401
 
     import kinoflow.features.pca  # noqa: F401
+
+
+def imports_of_sklearn() -> None:
+    import sklearn.decomposition  # noqa: F401
+
+    import kinoflow.store.shards  # noqa: F401
 
 
 def stages(folder: str) -> list[float]:

@@ -11,6 +11,10 @@ STAGES = {
     "download": ("kinoflow.datasets.download:download", "fetch, verify and unpack the files of a dataset"),
     "lists": ("kinoflow.datasets.lists:lists", "write the list of videos of every shard of a folder"),
     "probe": ("kinoflow.media.probe:probe", "open every video of a shard once and record what can be read"),
+    "probe-files": (
+        "kinoflow.features.outside:probe_files",
+        "open every feature file of a shard once and record its shape",
+    ),
     "inventory": ("kinoflow.datasets.inventory:inventory", "join the probe tables; list what cannot be read and why"),
     "index": ("kinoflow.datasets.index:index", "join inventory and annotations into videos.csv and segments.csv"),
     "roles": ("kinoflow.datasets.roles:roles", "write split, task and recording of every video, shard by shard"),

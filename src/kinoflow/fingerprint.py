@@ -44,14 +44,7 @@ def explain(*targets: str, exclude: tuple[str, ...] = ()) -> list[str]:
 
 def stage_code(target: str) -> str:
     """Return the fingerprint of a stage without what decides no result of it (see ``silent``)."""
-    return fingerprint(target, files=templates(target), exclude=silent(target.partition(".")[0]))
-
-
-def templates(target: str) -> tuple[str, ...]:
-    """Return the page templates and style sheets beside a stage's module: they are its code as much as the module is."""
-    path = _path(target.partition(":")[0])
-    beside = sorted(path.parent.iterdir()) if path else ()
-    return tuple(str(file) for file in beside if file.suffix in (".html", ".css"))
+    return fingerprint(target, exclude=silent(target.partition(".")[0]))
 
 
 @cache

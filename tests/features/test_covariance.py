@@ -44,14 +44,14 @@ matrices = arrays(
 
 
 @given(matrices, st.integers(1, 50))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_sums_are_rows_mean_and_scatter_in_whatever_blocks(x, block):
     wide = x.astype(np.float64)
     assert close(sums_of(x, block), exact_sums(wide), 1e-12 * max(1, np.abs(wide).max()))
 
 
 @given(matrices, st.lists(st.integers(0, 40), min_size=2, max_size=2))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_merging_is_associative_and_equals_summing_up_all_rows(x, cuts):
     wide = x.astype(np.float64)
     parts = [exact_sums(part) for part in np.split(wide, sorted(min(c, len(x)) for c in cuts)) if len(part)]
@@ -97,7 +97,7 @@ def test_how_rows_are_cut_into_shards_does_not_show(shards):
 
 
 @given(matrices.filter(lambda x: len(x) > x.shape[1]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_all_components_rebuild_the_rows(x):
     basis = principal(sums_of(x), x.shape[1])
     centred = x - basis.mean
@@ -106,7 +106,7 @@ def test_all_components_rebuild_the_rows(x):
 
 
 @given(matrices.filter(lambda x: len(x) > x.shape[1]), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_explained_shares_are_sorted_and_at_most_one(x, data):
     count = data.draw(st.integers(1, x.shape[1]))
     explained = principal(sums_of(x), count).explained

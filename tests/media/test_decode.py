@@ -71,7 +71,7 @@ DAMAGED_WITHOUT_SIGN = {"bitflips_media.mp4", "zeroed_hole.mp4"}
 def test_few_frames_of_awkward_files_are_bit_equal_to_a_full_decode(shared):
     for name, count in names(shared / "data/torture/expected.csv", "n_frames_pyav_tolerant").items():
         if count not in ("", "0") and name not in DAMAGED_WITHOUT_SIGN:
-            check_picks(shared / "data/torture" / name, int(count), [1, 2, 8, 60])
+            check_picks(shared / "data/torture" / name, int(count), [2, 9])
 
 
 def check_picks(path, count, picks):
@@ -219,7 +219,7 @@ def test_every_pixel_format_shows_the_same_film(shared):
         assert psnr(frames, plain) > (25 if name.startswith("odd") else 27), name
     grey, _ = read(folder / "h264_gray.mp4", size=64, count=4, shape="squash")
     assert psnr(grey[..., 0], plain @ [0.299, 0.587, 0.114]) > 27
-    assert (grey.min(-1) + 2 >= grey.max(-1)).all()
+    assert np.ptp(grey, -1).max() <= 2
 
 
 # ---------------------------------------------------------------- what does not work

@@ -6,8 +6,12 @@ import itertools
 import json
 import os
 import re
+import shutil
+import subprocess
+import sys
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,13 +21,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kinoflow.errors import ConfigError, DataError
-from kinoflow.fingerprint import stage_code, templates
 from kinoflow.media.write import write_video
 from kinoflow.report import section, style
 from kinoflow.report.options import ReportOptions
 from kinoflow.report.page import cell, marked, report
 from kinoflow.report.section import Callout, Column, Figure, Heading, Section, Table, Text, Video, code, printable
 
+ROOT = Path(__file__).resolve().parents[2]
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 ADDRESSES = {
     "src",
@@ -296,8 +300,22 @@ def test_cells(value, form, said):
     assert cell(value, Column("c", "number", form)) == said
 
 
-def test_the_template_is_part_of_the_stages_code():
-    names = [path.rpartition("/")[2] for path in templates("kinoflow.report.page:report")]
-    assert names == ["page.css", "page.html"]
-    assert templates("kinoflow.datasets.figures:data_section") == ()
-    assert stage_code("kinoflow.report.page:report")
+def test_an_edit_of_the_template_or_style_sheet_makes_the_page_anew(tmp_path):
+    shutil.copytree(ROOT / "src/kinoflow", tmp_path / "kinoflow", ignore=shutil.ignore_patterns("__pycache__"))
+    stages = ("kinoflow.report.page:report", "kinoflow.datasets.figures:data_section")
+    program = f"from kinoflow.fingerprint import stage_code; print(*map(stage_code, {stages}))"
+
+    def codes() -> list[str]:
+        environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+        found = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
+        return found.stdout.split()
+
+    seen = [codes()]
+    for name in ("page.html", "page.css"):
+        with open(tmp_path / "kinoflow/report" / name, "a") as file:
+            file.write(" ")
+        seen.append(codes())
+    assert len({page for page, _ in seen}) == 3
+    assert len({data for _, data in seen}) == 1

@@ -1,8 +1,9 @@
 """The stage that joins what the probe found with what the annotations say: videos.csv and segments.csv."""
 
-import dataclasses
+import itertools
+import operator
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -15,6 +16,9 @@ from kinoflow.progress import log
 from kinoflow.stage import In, Out
 from kinoflow.store.tables import Probed, Segment, Video, columns, read, write
 
+_SHARED = [name for name in columns(Video) if name in columns(Probed)]
+_NAMES = ("action", "verb", "noun", "phase", "variant", "text")
+_PLACE = operator.attrgetter("start", "end", *_NAMES)  # a segment's place within its video
 SLACK = 1.0  # seconds by which a segment may end after its video without being mentioned
 
 
@@ -50,13 +54,13 @@ def index(
     found = _per_folder(probed, roles) if options.class_per_folder else []
     if label_table:
         found = _labelled(label_table, names, probed, roles, options.max_unreadable)
-    write(videos, (_video(probed[name], roles[name]) for name in names.videos), Video)
+    write(videos, (_video(probed[video], roles[video]) for video in names.videos), Video)
     write(segments, _numbered(found), Segment)
     _say_sizes(probed, roles, found)
 
 
 def _video(probed: Probed, role: Role) -> Video:
-    shared = {name: getattr(probed, name) for name in columns(Video) if hasattr(probed, name)}
+    shared = {name: getattr(probed, name) for name in _SHARED}
     return Video(**shared, path=probed.video, split=role.split, recording=role.recording, task=role.task)
 
 
@@ -123,15 +127,12 @@ def _alike(text: str, names: Names) -> str:
 # ---------------------------------------------------------------- segments
 
 
-def _numbered(found: Iterable[Segment]) -> list[Segment]:
+def _numbered(found: Iterable[Segment]) -> Iterator[Segment]:
     """Sort the segments and name each by its video and its place there: other videos do not change a name."""
-    order = sorted(found, key=lambda s: (os.fsencode(s.video), s.start, s.end, dataclasses.astuple(s)))
-    counts: dict[str, int] = {}
-    numbered = []
-    for segment in order:
-        number = counts[segment.video] = counts.get(segment.video, -1) + 1
-        numbered.append(replace(segment, segment=f"{segment.video}#{number:04d}"))
-    return numbered
+    order = sorted(found, key=lambda segment: (os.fsencode(segment.video), *_PLACE(segment)))
+    for _, group in itertools.groupby(order, key=operator.attrgetter("video")):
+        for number, segment in enumerate(group):
+            yield replace(segment, segment=f"{segment.video}#{number:04d}")
 
 
 def _per_folder(probed: dict[str, Probed], roles: dict[str, Role]) -> list[Segment]:
@@ -161,7 +162,7 @@ def _per_folder(probed: dict[str, Probed], roles: dict[str, Role]) -> list[Segme
 
 
 def _segment(video: str, start: float, end: float, split: str, cells: dict[str, str]) -> Segment:
-    names = {name: cells.get(name, "") for name in ("action", "verb", "noun", "phase", "variant", "text")}
+    names = {name: cells.get(name, "") for name in _NAMES}
     return Segment(segment="", video=video, start=start, end=end, split=split, **names)
 
 

@@ -108,6 +108,13 @@ class FeatureFilesOptions(Options):
     )
     dtype: Literal["float16", "float32"] = option("float16", "type in which features are stored", "")
 
+    @model_validator(mode="after")
+    def _blocks_hold_columns(self) -> Self:
+        for name, (first, last) in self.blocks.items():
+            if first >= last:
+                raise ValueError(f"blocks.{name}: [{first}, {last}] holds no column; give the first and the last + 1")
+        return self
+
 
 class DrawOptions(Options):
     """How splits are drawn where none are given: by the recording's name and the seed alone."""

@@ -59,7 +59,11 @@ def pca_partial(features: In, partial: Out, options: PcaOptions, roles: In | Non
     rows = sum(len(shard.times(video)) for videos, _ in wanted.values() for video in videos)
     with Progress(f"pca-partial {features.stem}", total=rows, items="rows") as progress:
         about = options.model_dump(mode="json", include=set(SUMMED))
-        write_partial(partial, shard.x.shape[1], blocks, about, _sums(shard, wanted, progress.step))
+        sums = (
+            (group, summed(_training_blocks(shard, *wanted[group], progress.step)))
+            for group in sorted(wanted, key=Group.order)
+        )
+        write_partial(partial, shard.x.shape[1], blocks, about, sums)
 
 
 def pca_fit(partials: list[In], basis: Out, options: PcaOptions) -> None:
@@ -166,17 +170,6 @@ def _blocks(shard: Shard, options: PcaOptions) -> Blocks:
         if shard.videos and not 0 <= first < last <= width:
             raise DataError(f"{shard.path}: the block {name!r} is to span the columns {first} to {last} of {width}")
     return {name: (named[name][0], named[name][1]) for name in sorted(named)}
-
-
-def _sums(
-    shard: Shard, wanted: dict[Group, tuple[list[str], tuple[int, int]]], step: Callable[[int], None]
-) -> Iterator[tuple[Group, Sums]]:
-    """Yield the sums of each group, given by its videos and its columns, one after the other."""
-    for group in sorted(wanted, key=Group.order):
-        found = summed(_training_blocks(shard, *wanted[group], step))
-        if not np.isfinite(found.scatter).all():
-            raise DataError(f"{shard.path}: values of {group} are too large to be squared; scale the features down")
-        yield group, found
 
 
 def _same_kind(files: list[Partial], options: PcaOptions) -> list[Partial]:

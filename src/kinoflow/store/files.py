@@ -1,14 +1,17 @@
 """Files that are absent, old or complete, and the keys by which single items of a file are carried over."""
 
-import glob
 import hashlib
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+A_DAY = 86400.0  # seconds
+LONG_NAME = 150  # bytes; file systems allow 255, and a temporary name is longer than its file's
 
 
 def sha256_of(path: str | os.PathLike) -> str:
@@ -45,7 +48,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _clear(path)
-    new = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.new")
+    new = path.with_name(f"{_stem(path)}.{_machine()}-{os.getpid()}.new")
     try:
         yield new
         new.replace(path)
@@ -53,12 +56,34 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         new.unlink(missing_ok=True)
 
 
+def _stem(path: Path) -> str:
+    """Return what temporary names of ``path`` begin with: its own name, or a hash of one that leaves no room."""
+    name = os.fsencode(path.name)
+    return path.name if len(name) < LONG_NAME else hashlib.sha256(name).hexdigest()[:16]
+
+
+def _machine() -> str:
+    """Name where process numbers count: the host, and on it the container."""
+    return f"{socket.gethostname()}-{Path('/proc/self/ns/pid').stat().st_ino}"
+
+
 def _clear(path: Path) -> None:
-    """Remove what killed writers of ``path`` left; a living process of this machine keeps its file."""
-    for left in path.parent.glob(f"{glob.escape(path.name)}.*.new"):
-        host, _, pid = left.name[len(path.name) + 1 : -len(".new")].rpartition("-")
-        if not (host == socket.gethostname() and pid.isdigit() and Path("/proc", pid).exists()):
-            left.unlink(missing_ok=True)
+    """Remove what killed writers of ``path`` left. Where it cannot be known whether one lives, its file stays for a day."""
+    begin, here = f"{_stem(path)}.", _machine()
+    for name in os.listdir(path.parent):
+        if name.startswith(begin) and name.endswith(".new"):
+            left = path.with_name(name)
+            machine, _, pid = name[len(begin) : -len(".new")].rpartition("-")
+            alive = Path("/proc", pid).exists() if machine == here else _age(left) < A_DAY
+            if not alive:
+                left.unlink(missing_ok=True)
+
+
+def _age(file: Path) -> float:
+    try:
+        return time.time() - file.stat().st_mtime
+    except FileNotFoundError:  # its writer is done
+        return 0.0
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
@@ -90,8 +115,11 @@ def read_keys(path: str | os.PathLike) -> dict[str, str]:
     keys = _keys_path(path)
     if not (Path(path).exists() and keys.exists()):
         return {}
-    state = json.loads(keys.read_text())
-    return state["keys"] if state["of"] == sha256_of(path) else {}
+    try:
+        state = json.loads(keys.read_text())
+        return dict(state["keys"]) if state["of"] == sha256_of(path) else {}
+    except (ValueError, KeyError, TypeError):
+        return {}  # keys that cannot be read speak of no file: everything is made anew
 
 
 def write_keys(path: str | os.PathLike, keys: dict[str, str]) -> None:

@@ -66,7 +66,7 @@ class ShardWriter:
             raise DataError(f"{path}: videos of one shard differ in width or type: {sorted(map(str, kinds))}")
         dtype, tail = kinds.pop() if kinds else empty
         total = sum(item[1] for item in items)
-        rows = total // (dtype.itemsize * int(np.prod(tail, dtype=np.int64)))
+        rows = total // max(1, dtype.itemsize * int(np.prod(tail, dtype=np.int64)))  # no row, no width
         with h5py.File(path, "w", libver=("v110", "v110")) as file:
             file.attrs.update({key: attrs[key] for key in sorted(attrs)})
             ids = np.array([os.fsencode(name) for name in names], dtype=np.bytes_) if names else np.zeros(0, "S1")

@@ -108,10 +108,10 @@ def write(path: str | Path, rows: Iterable[Row], row: type[Row]) -> None:
     # Only what occurs in the line terminator makes csv (before Python 3.13) put quotes around a name with "\r".
     lines = types.SimpleNamespace(write=lambda line: text.write(f"{line[:-2]}\n"))
     writer = csv.writer(lines, lineterminator="\r\n")
-    names = columns(row)
+    names, kinds = columns(row), typing.get_type_hints(row)
     writer.writerow(names)
     for item in rows:
-        writer.writerow([_text(getattr(item, name)) for name in names])
+        writer.writerow([_text(getattr(item, name), kinds[name]) for name in names])
     write_text(path, text.getvalue())
 
 
@@ -146,15 +146,21 @@ def _reading(path: str | Path, required: Iterable[str], delimiter: str = ",") ->
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             try:
                 header = next(reader, [])
-                missing = [name for name in required if name not in header]
+                needed = list(required)
+                missing = [name for name in needed if name not in header]
                 if missing:
                     found = ", ".join(header) or "none"
                     raise DataError(f"{path}: the column {missing[0]!r} is missing (columns found: {found})")
+                twice = [name for name in needed if header.count(name) > 1]
+                if twice:
+                    raise DataError(f"{path}: the column {twice[0]!r} stands twice in the first line")
                 yield header, reader
             except csv.Error as error:
                 raise DataError(f"{path}, line {reader.line_num}: this is no readable CSV table: {error}") from None
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such table") from None
+    except OSError as error:
+        raise DataError(f"{path}: this table cannot be read: {error.strerror}") from None
 
 
 def _item(header: list[str], cells: list[str]) -> dict[Any, Any]:
@@ -165,11 +171,14 @@ def _item(header: list[str], cells: list[str]) -> dict[Any, Any]:
 
 
 def _row(path: str | Path, line: int, item: dict[str, str], row: type[Row], kinds: dict[str, Any]) -> Row:
+    if None in item or None in item.values():
+        problem = "fewer" if None not in item else "more"
+        raise DataError(f"{path}, line {line}: there are {problem} cells than columns")
     values = {}
     for name, kind in kinds.items():
         try:
             values[name] = _value(item[name], kind)
-        except (ValueError, TypeError):
+        except ValueError:
             raise DataError(f"{path}, line {line}: {item[name]!r} is no value for the column {name!r}") from None
     if "status" in kinds and values["status"] not in STATUSES:
         allowed = ", ".join(STATUSES)
@@ -177,15 +186,13 @@ def _row(path: str | Path, line: int, item: dict[str, str], row: type[Row], kind
     return row(**values)
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, kind: Any) -> str:
     if value is None:
         return ""
-    return str(int(value)) if isinstance(value, bool) else str(value)
+    return str(int(value)) if kind is bool else str(value)
 
 
-def _value(text: str | None, kind: Any) -> Any:
-    if text is None:
-        raise ValueError("a row that ends too early")
+def _value(text: str, kind: Any) -> Any:
     if isinstance(kind, types.UnionType):
         if text == "":
             return None
