@@ -15,6 +15,7 @@ from typing import Any
 from kinoflow import config as configuration
 from kinoflow.datasets import listing, roles
 from kinoflow.errors import KinoflowError
+from kinoflow.features.options import RunWeights
 from kinoflow.fingerprint import stage_code
 from kinoflow.layout import LABEL_FILES, Dataset, Layout, Shards, contents, needs_roles, user_weights
 from kinoflow.options import resolved
@@ -175,7 +176,7 @@ class Flow:
     def run_weights(self, wildcards: Any) -> list[str]:
         """Return the checkpoint of the run whose weights an extractor takes: an edge of the graph."""
         run = self._shards(wildcards, "features").options
-        return [self.layout.weight_file(run)] if isinstance(run.weights, configuration.RunWeights) else []
+        return [self.layout.weight_file(run)] if isinstance(run.weights, RunWeights) else []
 
     def partials(self, wildcards: Any) -> list[str]:
         """Return the partial sums of a PCA, in the order of shards."""
