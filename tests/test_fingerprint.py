@@ -46,7 +46,10 @@ def package(tmp_path, monkeypatch):
 
 
 def changed(package, before, edit, target="a:f", take=fingerprint.fingerprint):
-    before, edit = ({n: t.replace("PKG", package.name) if isinstance(t, str) else t for n, t in files.items()} for files in (before, edit))
+    before, edit = (
+        {n: t.replace("PKG", package.name) if isinstance(t, str) else t for n, t in files.items()}
+        for files in (before, edit)
+    )
     write(package, before)
     old = take(f"{package.name}.{target}")
     write(package, edit)
@@ -127,7 +130,11 @@ DIFFERENT = {
         {"a.py": "from .s.t import f\n", "s/t.py": "from ..b import g\ndef f(x):\n    return g(x)\n", "b.py": B}, K4
     ),
     "constant, relative import in a package": (
-        {"a.py": "from . import s\ndef f():\n    return s.q()\n", "s/__init__.py": "from .t import q\n", "s/t.py": "def q():\n    return 1\n"},
+        {
+            "a.py": "from . import s\ndef f():\n    return s.q()\n",
+            "s/__init__.py": "from .t import q\n",
+            "s/t.py": "def q():\n    return 1\n",
+        },
         {"s/t.py": "def q():\n    return 2\n"},
     ),
     "getattr on a module": ({"a.py": "from . import b\ndef f(x):\n    return getattr(b, x)\n", "b.py": B}, Z2),
@@ -273,7 +280,10 @@ DIFFERENT = {
         {"a.py": "import sys\ndef f():\n    return [sys.executable, '-m', 'PKG.b']\n", "b.py": B}, K4
     ),
     "a file beside the module": (
-        {"a.py": "from pathlib import Path\nHERE = Path(__file__).parent\ndef f():\n    return (HERE / 'p.html').read_text()\n", "p.html": "x"},
+        {
+            "a.py": "from pathlib import Path\nP = Path(__file__).with_name('p.html')\ndef f():\n    return P.read_text()\n",
+            "p.html": "x",
+        },
         {"p.html": "y"},
     ),
     "source with a byte order mark": ({"a.py": b"\xef\xbb\xbfdef f():\n    return 1\n"}, {"a.py": "def f():\n    return 2\n"}),
@@ -337,7 +347,9 @@ def test_refuses_what_it_cannot_follow(package, text, target, message):
 
 # ---------------------------------------------------------------- leaving out
 
-OPTIONS = "class Model:\n    pass\ndef helper():\n    return 1\nclass Options(Model):\n    width: int = 3  # described\n"
+OPTIONS = (
+    "class Model:\n    pass\ndef helper():\n    return 1\nclass Options(Model):\n    width: int = 3  # described\n"
+)
 USER = "from .o import Options, helper\ndef f(text):\n    return helper(), Options(text)\ndef g(o: 'Options'):\n    return o\n"
 DESCRIBED = {"o.py": OPTIONS.replace("pass", "description = 'of the width'").replace("= 3", "= 4")}
 
@@ -349,13 +361,19 @@ DESCRIBED = {"o.py": OPTIONS.replace("pass", "description = 'of the width'").rep
         ((), DESCRIBED, True),
         (("o",), DESCRIBED, False),
         (("o:Options", "o:Model"), DESCRIBED, False),
-        (("o:Options", "o:Model"), {"o.py": OPTIONS.replace("return 1", "return 2")}, True),  # its neighbours still count
+        (
+            ("o:Options", "o:Model"),
+            {"o.py": OPTIONS.replace("return 1", "return 2")},
+            True,
+        ),  # its neighbours still count
         (("o",), {"a.py": USER.replace("helper(), ", "")}, True),  # and so does who uses it
     ],
 )
 def test_excluded_option_models_do_not_count(package, target, without, edit, counts):
     def now():
-        return fingerprint.fingerprint(f"{package.name}.{target}", exclude=tuple(f"{package.name}.{w}" for w in without))
+        return fingerprint.fingerprint(
+            f"{package.name}.{target}", exclude=tuple(f"{package.name}.{w}" for w in without)
+        )
 
     write(package, {"a.py": USER, "o.py": OPTIONS})
     before = now()

@@ -17,7 +17,7 @@ from kinoflow.datasets import listing, roles
 from kinoflow.errors import KinoflowError
 from kinoflow.features.options import RunWeights
 from kinoflow.fingerprint import stage_code
-from kinoflow.layout import LABEL_FILES, Dataset, Layout, Shards, contents, needs_roles, user_weights
+from kinoflow.layout import LABEL_FILES, SPEED, Dataset, Layout, Shards, contents, needs_roles, user_weights
 from kinoflow.options import resolved
 from kinoflow.run_state import FROZEN, RunState
 from kinoflow.store.files import sha256_of, write_json
@@ -232,10 +232,15 @@ class Flow:
         """Return the study's resolved options for the report, without paths of this machine."""
         values = self.layout.study.model_dump(mode="json", by_alias=True)
         for dataset in values["datasets"].values():
-            _shorten(dataset["source"], ("path", "place"))
-            _shorten(dataset["index"], LABEL_FILES)
+            for key in ("path", "place"):
+                dataset["source"].pop(key, None)
+            for key in LABEL_FILES:
+                dataset["index"][key] = dataset["index"][key] and Path(dataset["index"][key]).name
         for run in values["features"].values():
-            _shorten(run, ("weights",))
+            if run["weights"] in self.layout.weights:
+                run["weights"] = f"file with sha256 {self.layout.weights[run['weights']]}"
+            for key in SPEED:
+                run.pop(key)
         return json.dumps(values, sort_keys=True)
 
     def usage(self, wildcards: Any, input: Any) -> str:
@@ -332,10 +337,3 @@ def _said(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
     except KinoflowError as error:
         raise SystemExit(str(error)) from None
-
-
-def _shorten(values: dict[str, Any], keys: tuple[str, ...]) -> None:
-    """Keep the file name alone of each path among ``values``."""
-    for key in keys:
-        if isinstance(values.get(key), str):
-            values[key] = Path(values[key]).name

@@ -1,5 +1,7 @@
 """The small network: its shape, its sums, and that it can be drawn again."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch.nn.functional import batch_norm, conv2d, relu
@@ -22,8 +24,8 @@ def test_stages_have_the_published_widths_and_strides():
 
 def test_it_has_as_many_parameters_as_its_formula_says():
     widths = (16, 16, 32, 64, 96)
-    convolutions = 3 * 9 * 16 + sum(9 * a * b + 9 * b * b for a, b in zip(widths, widths[1:], strict=False))
-    convolutions += sum(a * b for a, b in zip(widths[1:], widths[2:], strict=False))  # shortcuts where shapes change
+    convolutions = 3 * 9 * 16 + sum(9 * a * b + 9 * b * b for a, b in pairwise(widths))
+    convolutions += sum(a * b for a, b in pairwise(widths[1:]))  # shortcuts where shapes change
     norms = 2 * (16 + sum(2 * b for b in widths[1:]) + sum(widths[2:]))
     assert sum(p.numel() for p in Small().parameters()) == convolutions + norms
 

@@ -139,6 +139,19 @@ def test_streams_without_time_stamps_are_counted_at_their_rate(shared):
     assert read(shared / "data/torture/raw_stream.h264", size=16)[1] == pytest.approx(np.arange(56) / 28)
 
 
+def test_time_goes_on_where_recordings_were_joined(shared, tmp_path):
+    part = (shared / "data/torture/resolution_change.ts").read_bytes()
+    path = tmp_path / "joined.ts"
+    path.write_bytes(part + part)
+    frames, times = read(path, size=16)
+    assert len(frames) == 112
+    assert np.diff(times) == pytest.approx(1 / 28, abs=0.01)
+    assert not frame_index(path).trusted
+    picked, chosen = read(path, size=16, count=10)
+    assert (picked == frames[evenly(112, 10)]).all()
+    assert (chosen == times[evenly(112, 10)]).all()
+
+
 def test_a_rate_follows_time_stamps_not_frame_numbers(shared):
     path = shared / "data/torture/vfr_long_gap.mkv"
     whole, times = read(path, size=32)

@@ -7,6 +7,7 @@ import socket
 import struct
 from fractions import Fraction
 
+import av
 import pytest
 
 from kinoflow.media.demux import decoding, opened, packets
@@ -187,8 +188,6 @@ def test_an_unknown_codec_is_a_reason(make_video, tmp_path):
 
 
 def test_a_cover_picture_alone_is_no_film(shared, tmp_path):
-    import av
-
     path = tmp_path / "song.mp4"
     with av.open(str(shared / "data/torture/audio_only.mp4")) as source, av.open(str(path), "w") as out:
         audio = out.add_stream_from_template(source.streams.audio[0])
@@ -222,6 +221,36 @@ def test_any_name_will_do(make_video, tmp_path, name):
     path = os.path.join(tmp_path, os.fsdecode(name))
     shutil.move(make_video(tmp_path / "a.mp4"), path)
     assert examine(path, True, PIXELS)["frames"] == 12
+
+
+def test_joined_recordings_last_as_long_as_both(shared, tmp_path):
+    part = (shared / "data/torture/resolution_change.ts").read_bytes()
+    path = tmp_path / "joined.ts"
+    path.write_bytes(part + part)
+    for decode in (False, True):
+        found = examine(path, decode, PIXELS)
+        assert found["frames"] == 112
+        assert found["duration"] == pytest.approx(4.0, abs=0.1)
+        assert found["fps"] == pytest.approx(28.0, rel=0.03)
+
+
+class LateStream:
+    """What PyAV does at the end of a file in which a stream appeared late."""
+
+    def demux(self, stream):
+        yield av.Packet(b"film")
+        yield self.streams[1]
+
+    streams = ()
+
+
+def test_a_stream_that_appears_late_does_not_end_the_film():
+    assert [bytes(packet) for packet in packets(LateStream(), None)] == [b"film"]
+
+
+def test_a_reason_tells_no_path(tmp_path):
+    found = examine(tmp_path / "gone.mp4", True, PIXELS)
+    assert found == {"status": UNREADABLE, "reason": "the file cannot be read: No such file or directory"}
 
 
 def test_a_packet_marked_as_damaged_is_counted(shared):

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kinoflow.errors import DataError
 from kinoflow.media.sample import at_rate, evenly, frame_gap
 
 GAPS = st.lists(st.floats(0.002, 20.0, allow_nan=False), max_size=60)
@@ -76,6 +77,11 @@ def test_the_last_frame_stands_for_one_gap():
 
 def test_a_single_frame_comes_once():
     assert at_rate([3.0], 4.0).tolist() == [0]
+
+
+def test_time_stamps_that_jump_by_years_are_refused():
+    with pytest.raises(DataError, match="span 1000000000 s"):
+        at_rate([0.0, 0.04, 1e9], 4.0)
 
 
 def test_pauses_do_not_count_as_frame_gaps():

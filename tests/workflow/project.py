@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("src", "workflow", "envs", "profiles")
-UNDECLARED = {"lists", "roles", ".keys", "contents.json"}
+UNDECLARED = {".work", "lists", "roles", ".keys", "contents.json"}
 
 STUDY = """
 study: trial

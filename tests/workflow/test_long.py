@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-
 from tests.workflow.project import STUDY, kill, processes_in, wait_for
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]

@@ -154,7 +154,7 @@ def test_an_edit_during_a_run_does_not_reach_it(finished, fresh):
     process = fresh.start(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while "Select jobs" not in process.stdout.readline():
         assert process.poll() is None
-    fresh.edit("src/kinoflow/features/covariance.py", "BLOCK = 4096", "BLOCK = 0")
+    fresh.edit("src/kinoflow/features/covariance.py", "BLOCK_ROWS = 2048", "BLOCK_ROWS = 0")
     fresh.edit("study.yaml", "components: 2", "components: 3")
     fresh.edit("workflow/rules/pca.smk", "rule pca_fit:", "rule pca_fit: a syntax error")
     text = process.communicate()[0]

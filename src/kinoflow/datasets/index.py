@@ -19,7 +19,7 @@ from kinoflow.store.tables import Probed, Segment, Video, columns, read, write
 _SHARED = [name for name in columns(Video) if name in columns(Probed)]
 _NAMES = ("action", "verb", "noun", "phase", "variant", "text")
 _PLACE = operator.attrgetter("start", "end", *_NAMES)  # a segment's place within its video
-SLACK = 1.0  # seconds by which a segment may end after its video without being mentioned
+SLACK = 1.0  # seconds by which a segment may end after its video: people round, and lengths are known to a frame
 
 
 def index(
@@ -169,7 +169,7 @@ def _segment(video: str, start: float, end: float, split: str, cells: dict[str, 
 def _labelled(
     table: UserTable, names: Names, probed: dict[str, Probed], roles: dict[str, Role], most: float
 ) -> list[Segment]:
-    """Return the segments that a table tells, of the videos that are used, cut to the length of their videos."""
+    """Return the segments that a table tells, of the videos that are used, none far beyond their end."""
     found: dict[Segment, None] = {}  # in the order of the table
     unused, cut, beyond, repeated = [], [], [], []
     for line in table.lines:
@@ -183,11 +183,10 @@ def _labelled(
             continue
         end = _length(line, row) if end is None else end
         if row.duration is not None and start >= row.duration:
-            beyond.append(f"{line.where} ({start:.3f} s of {row.duration:.3f} s)")
+            beyond.append(f"{line.where}: {start:.3f} s of {row.duration:.3f} s")
             continue
-        if row.duration is not None and end > row.duration:
-            if end > row.duration + SLACK:
-                cut.append(f"{line.where} ({end:.3f} s of {row.duration:.3f} s)")
+        if row.duration is not None and end > row.duration + SLACK:
+            cut.append(f"{line.where}: {end:.3f} s of {row.duration:.3f} s")
             end = row.duration
         segment = _segment(video, start, end, roles[video].split, line.cells)
         if segment in found:
@@ -195,7 +194,7 @@ def _labelled(
         found[segment] = None
     _say("segments of unreadable videos are left out", unused)
     _say("segments that end after their video are cut to it", cut)
-    _say("segments stand there twice and count once", repeated)
+    _say("segments that stand there twice count once", repeated)
     _check_beyond(beyond, len(found), most)
     return list(found)
 
@@ -218,7 +217,7 @@ def _length(line: Line, row: Probed) -> float:
 
 def _say(what: str, places: list[str]) -> None:
     if places:
-        log.info("%d %s: %s", len(places), what, shown(places, len(places)))
+        log.info("%s: %d (%s)", what, len(places), shown(places, len(places)))
 
 
 def _check_beyond(beyond: list[str], inside: int, most: float) -> None:

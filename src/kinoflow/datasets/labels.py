@@ -53,7 +53,7 @@ class Names:
         for video in self.videos:
             plain = _plain(video)
             whole.setdefault(plain, []).append(video)
-            stem = plain.removesuffix(PurePosixPath(plain).suffix)
+            stem = plain.removesuffix(PurePosixPath(plain).suffix).strip()
             if stem != plain:
                 bare.setdefault(stem, []).append(video)
         return bare | whole

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def read(path: Path) -> dict[str, Tensor]:
     Never runs code from the file. Raises DataError, naming the file, if it holds anything but weights.
     """
     try:
-        state = _safetensors(path) if _is_safetensors(path) else torch.load(path, map_location="cpu", weights_only=True)
+        state = _safetensors(path) if _is_safetensors(path) else _pickled(path)
     except OSError as error:
         raise DataError(f"{path}: this file of weights cannot be read: {error.strerror}") from None
     except pickle.UnpicklingError:
@@ -89,9 +90,8 @@ def read(path: Path) -> dict[str, Tensor]:
         ) from None
     except Exception as error:  # a damaged file fails in any way
         raise DataError(f"{path}: this is no readable file of weights ({type(error).__name__})") from None
-    for key in NESTED:
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
+    while inner := [state[key] for key in NESTED if isinstance(state, Mapping) and isinstance(state.get(key), Mapping)]:
+        state = inner[0]
     tensors = {k: v for k, v in state.items() if isinstance(v, Tensor)} if isinstance(state, Mapping) else {}
     if not tensors:
         raise DataError(f"{path}: there are no weights in this file; save the network's state_dict()")
@@ -108,6 +108,12 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     return load_file(path)
+
+
+def _pickled(path: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of other pickle protocols; what cannot be read raises
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _named(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

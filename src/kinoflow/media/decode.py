@@ -62,7 +62,7 @@ def _chosen(path: str | Path, options: FramesOptions) -> Iterator[Block]:
     if options.rate is None and options.count is None:
         with opened(path) as (container, stream):
             clock, frames = Clock(container, stream), _frames(container, stream)
-            for first in frames:
+            if (first := next(frames, None)) is not None:
                 convert = Converter(options, stream.sample_aspect_ratio, first)
                 pairs = _in_order((frame, clock(frame.pts)) for frame in chain([first], frames))
                 yield from _blocks((convert(frame), time) for frame, time in pairs)

@@ -20,6 +20,7 @@ from kinoflow.errors import DataError
 
 PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails  # stored as video streams, but no film
 FALLBACK_RATE = 25.0  # frames per second of streams that tell no rate
+FALL_BACK = 1.0  # seconds by which a time stamp is earlier than the last one where another recording was appended
 
 av.logging.set_level(av.logging.PANIC)  # FFmpeg's chatter; what is wrong with a video stands in the probe table
 
@@ -83,7 +84,12 @@ def _refuse_large(width: int, height: int, said: list[tuple[int, str, str]], max
 
 def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
     """Yield the packets of a stream that hold data, to the end of the file; raise av.FFmpegError where reading breaks off."""
-    return (packet for packet in container.demux(stream) if packet.size)
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+    except IndexError:
+        return  # PyAV trips at the end of files in which streams appear late (TS, FLV); all packets have come by then
 
 
 def decoding(stream: VideoStream, source: Iterable[Packet]) -> Iterator[list[av.VideoFrame] | None]:
@@ -114,7 +120,8 @@ class Clock:
     """From time stamps to seconds as a player counts them: zero is the container's start.
 
     Without a container start, the first frame's time is zero. A frame without a time stamp follows the last one by one
-    frame of the claimed rate; so without any, times are frame number / rate.
+    frame of the claimed rate; so without any, times are frame number / rate. Where time stamps begin anew (files joined end
+    to end), time goes on.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream):
@@ -124,10 +131,10 @@ class Clock:
             own = stream.start_time * self._base.numerator / self._base.denominator
             if abs(own - self._start) < 1.5 / av.time_base:  # the container rounds its start to microseconds
                 self._start = own
-        self._last, self._unstamped = None, 0
+        self._last, self._unstamped, self._shift = None, 0, 0.0
 
     def __call__(self, pts: int | None) -> float:
-        """Return the time of the next frame, seconds."""
+        """Return the time of the next frame, seconds; to be asked for in the order in which frames are shown."""
         if pts is None:
             self._unstamped += 1
             if self._last is None:
@@ -136,8 +143,12 @@ class Clock:
         seconds = pts * self._base.numerator / self._base.denominator
         if self._start is None:
             self._start = seconds
-        self._last, self._unstamped = seconds - self._start, 0
-        return self._last
+        seconds += self._shift - self._start
+        if self._last is not None and seconds < self._last - FALL_BACK:
+            onward = self._last + 1 / self._rate
+            self._shift, seconds = self._shift + onward - seconds, onward
+        self._last, self._unstamped = seconds, 0
+        return seconds
 
 
 @dataclass(frozen=True)
@@ -153,11 +164,11 @@ class PacketIndex:
 def packet_index(path: str | Path) -> PacketIndex:
     """Read all packets of a video, decode none; raise DataError or av.FFmpegError if it does not open.
 
-    It is not trusted if there is any sign of damage (then packets and frames differ), if time stamps are missing or come
-    twice, or if pictures are reordered while the container stores decoding times only (AVI, and what was copied from it):
-    the demuxer then invents time stamps.
+    It is not trusted if there is any sign of damage (then packets and frames differ), if time stamps are missing, come twice
+    or begin anew, or if pictures are reordered while the container stores decoding times only (AVI, and what was copied from
+    it): the demuxer then invents time stamps.
     """
-    shown, keys, delays, sound = [], [], set(), True
+    shown, keys, delays, sound, last = [], [], set(), True, None
     with opened(path) as (container, stream):
         try:
             for packet in packets(container, stream):
@@ -168,12 +179,13 @@ def packet_index(path: str | Path) -> PacketIndex:
                     shown.append(packet.pts)
                 if packet.pts is not None and packet.dts is not None:
                     delays.add(packet.pts - packet.dts)
+                    sound, last = sound and (last is None or packet.dts >= last), packet.dts
         except av.FFmpegError:
             sound = False
         stamped = sorted(pts for pts in shown if pts is not None)
         clock = Clock(container, stream)
         times = np.array([clock(pts) for pts in stamped], np.float64)
-        reorders = bool(stream.codec_context.reorder_depth)
+        reorders = stream.codec_context.has_b_frames
         invented = reorders and ("avi" in container.format.name.split(",") or len(delays) < 2 < len(shown))
     unique = len(set(stamped)) == len(shown)
     return PacketIndex(np.array(stamped, np.int64), times, sorted(keys), sound and unique and not invented)

@@ -7,6 +7,7 @@ pictures lost before the first key frame. Declared durations and counts are no s
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ def examine(path: str | Path, decode: bool, max_pixels: int) -> dict[str, Any]:
     differ where packets are damaged without a sign, and for codecs with packets that show nothing.)
     max_pixels: larger pictures are refused, before their memory is asked for.
     """
-    if Path(path).stat().st_size == 0:
-        return {"status": UNREADABLE, "reason": "the file is empty"}
-    missing = missing_bytes(path)
+    missing = 0
     try:
+        if Path(path).stat().st_size == 0:
+            return {"status": UNREADABLE, "reason": "the file is empty"}
+        missing = missing_bytes(path)
         with opened(path, max_pixels) as (container, stream):
             return _look(container, stream, decode, missing)
     except NoVideoError as error:
@@ -44,6 +46,8 @@ def examine(path: str | Path, decode: bool, max_pixels: int) -> dict[str, Any]:
     except av.FFmpegError as error:
         detail = error.log[2].strip() if error.log else error.strerror
         return {"status": UNREADABLE, "reason": _sentence(f"it does not open as a video: {detail}", _cut(missing))}
+    except OSError as error:
+        return {"status": UNREADABLE, "reason": f"the file cannot be read: {error.strerror}"}
 
 
 @dataclass
@@ -51,6 +55,8 @@ class _Tally:
     """What is counted while packets pass by."""
 
     stamps: list[int | None] = field(default_factory=list)  # of the packets that show something
+    restarts: list[int] = field(default_factory=list)  # places in it where time begins anew: recordings were joined
+    last: int | None = None  # the decoding time of the last packet; it never goes back inside a recording
     before: int = 0  # how many of them come before the first key frame
     begun: bool = False  # whether a key frame has come
     marked: int = 0  # packets that the container marks as damaged
@@ -61,6 +67,10 @@ class _Tally:
             for packet in source:
                 self.begun = self.begun or packet.is_keyframe
                 self.marked += packet.is_corrupt
+                if packet.dts is not None:
+                    if self.last is not None and packet.dts < self.last:
+                        self.restarts.append(len(self.stamps))
+                    self.last = packet.dts
                 if not packet.is_discard:
                     self.stamps.append(packet.pts)
                     self.before += not self.begun
@@ -69,6 +79,12 @@ class _Tally:
             raise
         except av.FFmpegError as error:
             self.broken = error.strerror
+
+    def in_order(self) -> list[int | None]:
+        """Return the stamps in the order in which pictures are shown."""
+        bounds = [0, *self.restarts, len(self.stamps)]
+        runs = [self.stamps[start:end] for start, end in pairwise(bounds)]
+        return [pts for run in runs for pts in sorted(run, key=lambda pts: (pts is not None, pts))]
 
     def lost(self) -> int:
         """Return how many packets show nothing because no key frame came before them; 0 if none is marked as one."""
@@ -93,7 +109,7 @@ def _look(container: Any, stream: Any, decode: bool, missing: int) -> dict[str, 
         return {"status": UNREADABLE, "reason": _sentence(why, _cut(missing))}
     lost = tally.lost()
     if not decode:
-        stamps, failed, corrupt = tally.stamps[lost:], 0, 0
+        stamps, failed, corrupt = tally.in_order()[lost:], 0, 0
     elif len(stamps) >= len(tally.stamps):
         lost = 0  # the container's marks are wrong: everything came out
     damage = _sentence(
@@ -127,7 +143,7 @@ def _picture(frame: av.VideoFrame, stream: Any) -> dict[str, Any]:
 
 def _timing(stamps: list[int | None], clock: Clock, rate: float) -> dict[str, float]:
     """Duration: from the first frame's time to the last one's, and one usual gap. fps: mean over the duration."""
-    times = sorted(clock(pts) for pts in sorted(stamps, key=lambda pts: (pts is None, pts or 0)))
+    times = sorted(clock(pts) for pts in stamps)
     duration = times[-1] - times[0] + (frame_gap(times) or 1 / rate)
     return {"duration": round(duration, 6), "fps": round(len(times) / duration, 6)}
 

@@ -38,12 +38,12 @@ def frames(root: Folder, table: In, shard: Out, options: FramesOptions, code: st
     with writing(shard, {"store": options.store, "options": settings}, frames=True) as writer:
         with Progress(f"frames {shard.stem}", total=len(rows), items="videos") as progress:
             for row in rows:
-                key, source = known.get(row.video, ("", None))
+                source = known.get((row.video, keys[row.video]))
                 try:
-                    if key == keys[row.video]:
-                        _carry_over(source, row.video, writer)
-                    else:
+                    if source is None:
                         _decode(root, row, options, writer)
+                    else:
+                        _carry_over(source, row.video, writer)
                 except DataError as error:
                     log.warning("%s", error)
                     failed[row.video] = error
@@ -56,11 +56,10 @@ def frames(root: Folder, table: In, shard: Out, options: FramesOptions, code: st
     aside.unlink(missing_ok=True)
 
 
-def _known(path: Path) -> dict[str, tuple[str, Shard]]:
-    """Return {video: (key, the shard that holds it)} of a shard made before."""
+def _known(path: Path) -> dict[tuple[str, str], Shard]:
+    """Return {(video, key): the shard that holds it} of a shard made before."""
     keys = read_keys(path)
-    source = Shard(path) if keys else None
-    return {video: (key, source) for video, key in keys.items()}
+    return dict.fromkeys(keys.items(), Shard(path)) if keys else {}
 
 
 def _put_aside(shard: Path, aside: Path, keys: dict[str, str]) -> None:

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kinoflow.errors import DataError
+
+MOST = 10_000_000  # frames chosen from one video: more means broken time stamps
 SLACK = 0.001  # seconds by which a time stamp may be late: containers that count milliseconds round
 
 
@@ -23,6 +26,8 @@ def at_rate(times: Sequence[float] | np.ndarray, rate: float, slack: float = SLA
     times: (T,) seconds, not decreasing. A frame is on screen from its time on, until that of the next one; the last one for
     ``frame_gap``. So a frame that stands longer than 1 / rate comes more than once, and about duration * rate numbers come
     back. ``slack``: seconds by which a frame may come late and still count as on screen.
+
+    Raises DataError if the time stamps ask for more than ten million frames: they are broken.
     """
     times = np.asarray(times, np.float64)
     if not len(times):
@@ -31,6 +36,8 @@ def at_rate(times: Sequence[float] | np.ndarray, rate: float, slack: float = SLA
         raise ValueError(f"the rate {rate} is not above zero")
     length = times[-1] - times[0] + frame_gap(times)
     steps = max(1, int(np.ceil((length - slack) * rate)))
+    if steps > MOST:
+        raise DataError(f"its time stamps span {length:.0f} s, which would make {steps} frames at {rate:g} per second")
     wanted = times[0] + np.arange(steps) / rate
     return np.searchsorted(times, wanted + slack, side="right") - 1
 

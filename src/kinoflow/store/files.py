@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -69,12 +70,12 @@ def _machine() -> str:
 
 def _clear(path: Path) -> None:
     """Remove what killed writers of ``path`` left. Where it cannot be known whether one lives, its file stays for a day."""
-    begin, here = f"{_stem(path)}.", _machine()
+    pattern, here = re.compile(rf"{re.escape(_stem(path))}\.(.+)-([0-9]+)\.new"), _machine()
     for name in os.listdir(path.parent):
-        if name.startswith(begin) and name.endswith(".new"):
+        found = pattern.fullmatch(name) if name.endswith(".new") else None
+        if found:
             left = path.with_name(name)
-            machine, _, pid = name[len(begin) : -len(".new")].rpartition("-")
-            alive = Path("/proc", pid).exists() if machine == here else _age(left) < A_DAY
+            alive = Path("/proc", found[2]).exists() if found[1] == here else _age(left) < A_DAY
             if not alive:
                 left.unlink(missing_ok=True)
 

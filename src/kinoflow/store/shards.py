@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -27,69 +27,103 @@ from kinoflow.errors import DataError
 from kinoflow.store.files import replacing
 
 BLOCK = 1 << 24  # bytes copied at a time
+FEATURES = (np.float16, np.float32)
+
+
+class _Item(NamedTuple):
+    """A video in the spool: where its bytes begin, the size of each frame or row in bytes, its times and shapes."""
+
+    start: int
+    sizes: np.ndarray
+    time: np.ndarray
+    shape: tuple[int, int]  # height, width of frames
+    kind: tuple[np.dtype, tuple[int, ...]]  # type and shape of one entry of x
 
 
 class ShardWriter:
     """Collect videos one by one in a spool on disk, then write the shard in one piece: memory stays at one video."""
 
     def __init__(self, spool: Any, frames: bool):
-        self._spool, self._frames, self._items = spool, frames, {}
+        self._spool, self._frames = spool, frames
+        self._items: dict[str, _Item] = {}
 
     def add(
         self, video: str, x: np.ndarray | Iterable[bytes], time: np.ndarray, shape: tuple[int, int] = (0, 0)
     ) -> None:
         """Add one video.
 
-        x: features (T, D); raw frames (T, H, W, 3) uint8; or an iterable of T coded pictures (bytes).
+        x: features (T, D), float16 or float32; raw frames (T, H, W, 3) uint8; or an iterable of T coded pictures (bytes).
         time: (T,) seconds. shape: (H, W) of coded pictures; raw frames tell it themselves.
+        Raises DataError if the video is there already, or has not as many times as items.
         """
         if video in self._items:
             raise DataError(f"the video {video!r} stands twice in one shard")
-        start = self._spool.tell()
+        start, seconds = self._spool.tell(), np.asarray(time, np.float64)
+        kind = (np.dtype(np.uint8), ())
         if isinstance(x, np.ndarray):
+            self._check(video, x)
             self._spool.write(np.ascontiguousarray(x).data if x.size else b"")
-            count, sizes, item = len(x), [x[0].nbytes] * len(x) if len(x) else [], (x.dtype, x.shape[1:])
-            shape = x.shape[1:3] if self._frames else shape
+            sizes = np.full(len(x), x.itemsize * int(np.prod(x.shape[1:], dtype=np.int64)), np.int64)
+            shape, kind = (x.shape[1:3], kind) if self._frames else (shape, (x.dtype, x.shape[1:]))
         else:
-            sizes = [self._spool.write(picture) for picture in x]
-            count, item = len(sizes), (np.dtype(np.uint8), ())
-        if count != len(time):
-            raise DataError(f"{video!r}: {count} items but {len(time)} times")
-        self._items[video] = (start, sum(sizes), sizes, np.asarray(time, np.float64), tuple(shape), item)
+            sizes = np.array([self._spool.write(picture) for picture in x], np.int64)
+        if len(sizes) != len(seconds):
+            raise DataError(f"{video!r}: {len(sizes)} items but {len(seconds)} times")
+        self._items[video] = _Item(start, sizes, seconds, tuple(shape), kind)
+
+    def _check(self, video: str, x: np.ndarray) -> None:
+        right = x.dtype == np.uint8 and x.ndim == 4 if self._frames else x.dtype in FEATURES and x.ndim == 2
+        if not right:
+            wanted = "(T, H, W, 3) uint8" if self._frames else "(T, D) float16 or float32"
+            raise ValueError(f"{video!r}: x must be {wanted}, not {x.shape} {x.dtype}")
 
     def _write(self, path: Path, attrs: dict[str, Any], empty: tuple[np.dtype, tuple[int, ...]]) -> None:
         names = sorted(self._items, key=os.fsencode)
         items = [self._items[name] for name in names]
-        counts = [len(item[2]) for item in items]
-        kinds = {item[5] for item in items if item[2]} if not self._frames else {(np.dtype(np.uint8), ())}
+        counts, sizes = [len(item.sizes) for item in items], _joined((item.sizes for item in items), np.int64)
+        kinds = {item.kind for item in items if len(item.sizes)}
         if len(kinds) > 1:
             raise DataError(f"{path}: videos of one shard differ in width or type: {sorted(map(str, kinds))}")
         dtype, tail = kinds.pop() if kinds else empty
-        total = sum(item[1] for item in items)
-        rows = total // max(1, dtype.itemsize * int(np.prod(tail, dtype=np.int64)))  # no row, no width
         with h5py.File(path, "w", libver=("v110", "v110")) as file:
             file.attrs.update({key: attrs[key] for key in sorted(attrs)})
             ids = np.array([os.fsencode(name) for name in names], dtype=np.bytes_) if names else np.zeros(0, "S1")
             put(file, "video", ids)
             put(file, "offsets", np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
-            put(file, "time", np.concatenate([[], *(item[3] for item in items)]).astype(np.float64))
+            put(file, "time", _joined((item.time for item in items), np.float64))
             if self._frames:
-                sizes = [size for item in items for size in item[2]]
                 put(file, "bytes", np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
-                put(file, "shape", np.array([item[4] for item in items], np.int32).reshape(-1, 2))
-            x = file.create_dataset("x", (rows, *tail), dtype, track_times=False)
-            file.flush()
-            offset = x.id.get_offset()
-            if total and offset is None:  # contiguous space is given out at the first write
-                x[:1] = np.zeros((1, *tail), dtype)
-                offset = x.id.get_offset()
-        if total:
-            with open(path, "r+b") as out:
-                out.seek(offset)
-                for start, size, *_ in items:
-                    self._spool.seek(start)
-                    while size:
-                        size -= out.write(self._spool.read(min(size, BLOCK)))
+                put(file, "shape", np.array([item.shape for item in items], np.int32).reshape(-1, 2))
+            rows = int(sizes.sum()) if self._frames else len(sizes)
+            offset = _allocate(file, (rows, *tail), dtype)
+        if offset is not None:
+            self._copy(path, offset, items)
+
+    def _copy(self, path: Path, offset: int, items: list[_Item]) -> None:
+        """Write x through a plain file: HDF5 would need it in memory."""
+        with open(path, "r+b") as out:
+            out.seek(offset)
+            for item in items:
+                self._spool.seek(item.start)
+                left = int(item.sizes.sum())
+                while left:
+                    block = self._spool.read(min(left, BLOCK))
+                    if not block:
+                        raise OSError(f"{path}: the spool file beside it was cut short")
+                    left -= out.write(block)
+
+
+def _joined(parts: Iterable[np.ndarray], dtype: type) -> np.ndarray:
+    return np.concatenate([np.zeros(0, dtype), *parts])
+
+
+def _allocate(file: h5py.File, shape: tuple[int, ...], dtype: np.dtype) -> int | None:
+    """Make the data set x and return where in the file its bytes begin; None if it has none."""
+    x = file.create_dataset("x", shape, dtype, track_times=False)
+    if not x.size:
+        return None
+    x[:1] = np.zeros((1, *shape[1:]), dtype)  # contiguous space is given out at the first write
+    return x.id.get_offset()
 
 
 def put(file: h5py.File, name: str, values: np.ndarray) -> None:
@@ -123,27 +157,38 @@ class Shard:
         self.path = Path(path)
         try:
             with h5py.File(self.path, "r") as file:
-                self.attrs = {
-                    key: value.item() if isinstance(value, np.generic) else value for key, value in file.attrs.items()
-                }
+                self.attrs = {key: v.item() if isinstance(v, np.generic) else v for key, v in file.attrs.items()}
                 self.videos = [os.fsdecode(name) for name in file["video"][()]]
                 self.offsets, self.time = file["offsets"][()], file["time"][()]
                 self.bytes = file["bytes"][()] if "bytes" in file else None
                 self.shape = file["shape"][()] if "shape" in file else None
                 x = file["x"]
                 offset, shape, dtype = x.id.get_offset(), x.shape, x.dtype
+                self._check(x)
         except FileNotFoundError:
             raise DataError(f"{path}: there is no such shard") from None
-        except (OSError, KeyError) as error:
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
                 f"{path}: this is no shard of kinoflow ({error}); delete it and run its stage again"
             ) from None
-        self.x = (
-            np.memmap(self.path, dtype, "r", offset=offset, shape=shape)
-            if offset is not None and 0 not in shape
-            else np.zeros(shape, dtype)
-        )
+        self.x = np.zeros(shape, dtype) if 0 in shape else np.memmap(self.path, dtype, "r", offset=offset, shape=shape)
         self._place = {name: i for i, name in enumerate(self.videos)}
+
+    def _check(self, x: h5py.Dataset) -> None:
+        """Raise ValueError if the parts do not fit each other: another program's file, or a shard of another time."""
+        items = len(self.time)
+        fits = len(self.offsets) == len(self.videos) + 1 and self.offsets[-1] == items
+        if self.bytes is None:
+            fits = fits and x.ndim == 2 and len(x) == items
+        else:
+            fits = (
+                fits
+                and len(self.bytes) == items + 1
+                and self.bytes[-1] == x.size
+                and len(self.shape) == len(self.videos)
+            )
+        if not fits or (x.size and x.id.get_offset() is None):
+            raise ValueError("its parts do not fit each other")
 
     def __getstate__(self):
         return self.path
