@@ -1,5 +1,6 @@
 """What options promise: every field says what it is; every refusal names its key and what is allowed there."""
 
+import datetime
 import importlib
 import re
 import typing
@@ -119,6 +120,8 @@ FEATURES = {
 # what stands in place of the source of dataset k
 SOURCES_OF = {
     "{kind: foo}": "source.kind: 'foo' is not allowed: give kitchen, folder or download",
+    "{kind: [1]}": "source.kind: [1] is not allowed: give kitchen, folder or download",
+    "{kind: }": "source.kind: an empty value is not allowed: give kitchen, folder or download",
     "{path: x}": "source.kind: this key must be given: kitchen, folder or download",
     "kitchen": "source: 'kitchen' is not allowed: give a mapping with a key kind (kitchen, folder or download)",
     "{kind: folder, path: 3}": "source.path: 3 is not allowed: give a path",
@@ -134,9 +137,12 @@ OTHERS = {
     "frames: {raw: {dataset: k, rate: 1, count: 2}}": "frames.raw: rate and count exclude each other: give one of them",
     "frames: {raw: {dataset: other}}": "frames.raw.dataset: there is no 'other'; known are: k",
     "frames: {a b: {dataset: k}}": f"frames.a b: 'a b' is not allowed as a name: give {NAME}",
+    'frames: {"a\\nb": {dataset: k}}': f"frames.'a\\nb': 'a\\nb' is not allowed as a name: give {NAME}",
     "frames: {1: {dataset: k}}": f"frames.1: 1 is not allowed as a name: give {NAME}",
     "frames: [1]": "frames: [1] is not allowed: give a mapping, each value a mapping (key: value)",
     "frame: {}": "frame: there is no such key; did you mean 'frames'?",
+    "~: {}": "(empty): there is no such key; known here: datasets, features, frames, pca, report, study",
+    "2024-01-01: {}": "2024-01-01: there is no such key; known here: datasets, features, frames, pca, report, study",
     "5: {}": "5: there is no such key; known here: datasets, features, frames, pca, report, study",
     "pca: {x: }": "pca.x: an empty value is not allowed: give a mapping (key: value), or leave the key out",
     "datasets: {}": (
@@ -188,7 +194,9 @@ def test_what_is_no_mapping_at_all_is_refused():
 WORDS = st.text("qzxj", min_size=1, max_size=4)
 WRONG = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.floats() | WORDS | st.dates(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS | st.integers(-9, 9), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(WORDS | st.integers(-9, 9) | st.dates(), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 JARGON = re.compile(
@@ -298,6 +306,17 @@ def test_words_for_kinds(name, words):
     assert wording.allowed(Sample.model_fields[name]) == words
 
 
+RECURSIVE: list = []
+RECURSIVE.append(RECURSIVE)
+
+
+@pytest.mark.parametrize(
+    "value, text", [(3, "3"), (2.50, "2.5"), (1e6, "1000000"), (1e-9, "0.000000001"), (4_000_000_000, "4000000000")]
+)
+def test_numbers_are_said_without_exponents(value, text):
+    assert wording.number(value) == text
+
+
 @pytest.mark.parametrize(
     "value, text",
     [
@@ -307,6 +326,8 @@ def test_words_for_kinds(name, words):
         ({"a": None}, '{"a": null}'),
         ("a\nb", "'a\\nb'"),
         ("\udcff", "'\\udcff'"),
+        ({datetime.date(2024, 1, 1): 2}, "this value"),
+        (RECURSIVE, "this value"),
         ("x" * 99, f"'{'x' * 56}..."),
     ],
 )

@@ -33,7 +33,7 @@ class Progress:
         """Count ``count`` more items as done."""
         self.done += count
         now = time.monotonic()
-        if now - self.said >= self.every:
+        if now - self.said >= self.every and self.done:
             self.said = now
             left = (now - self.start) / self.done * max(0, self.total - self.done)
             share = 100 * self.done // max(1, self.total)
@@ -43,11 +43,12 @@ class Progress:
 
 def duration(seconds: float) -> str:
     """Say a time span as people do: ``3.2 s``, ``4 min 05 s``, ``2 h 10 min``."""
-    if seconds < 60:
+    if seconds < 59.95:  # what rounds to 60.0 s is a minute
         return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
-    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 class Transfer(Progress):

@@ -34,7 +34,7 @@ class _Place:
     field: FieldInfo | None
     value: Any
     path: str
-    unknown: Any = None  # a key below that there is not
+    unknown: tuple[Any, ...] = ()  # a key below that there is not
     is_name: bool = False  # the key itself is meant, not its value
     choice: Kind | None = None  # the choice between models that led here
 
@@ -44,19 +44,23 @@ class _Place:
             value = self.value[key]
         except (TypeError, KeyError, IndexError):
             value = None  # a missing key, or an object in place of a mapping
-        step = f"[{key}]" if isinstance(key, int) and isinstance(self.value, list | tuple) else f".{key}"
-        return _Place(kind, field or self.field, value, f"{self.path}{step}".lstrip("."))
+        path = f"{self.path}[{key}]" if isinstance(self.value, list | tuple) else self.path_of(key)
+        return _Place(kind, field or self.field, value, path)
+
+    def path_of(self, key: Any) -> str:
+        """Return the path of a key below."""
+        return f"{self.path}.{wording.named(key)}" if self.path else wording.named(key)
 
 
 def _find(place: _Place, parts: list[Any]) -> _Place:
     """Follow the location of an error from ``place``; stop at a choice between kinds, whose members were all tried."""
     if not parts:
         return place
-    kind, key, rest = place.kind, parts[0], parts[1:]
+    kind, key, rest = place.kind, _key(place.value, parts[0]), parts[1:]
     if kind.is_model:
         field = wording.field_of(kind.annotation, key)
         if field is None:
-            return replace(place, unknown=key)
+            return replace(place, unknown=(key,))
         return _find(place.below(key, Kind.of_field(field), field), rest)
     if kind.is_mapping and rest == ["[key]"]:
         name = place.below(key, Kind.of(typing.get_args(kind.annotation)[0]))
@@ -71,9 +75,16 @@ def _find(place: _Place, parts: list[Any]) -> _Place:
     return place
 
 
+def _key(value: Any, part: Any) -> Any:
+    """Return the key that a part of a location stands for: pydantic writes a date, say, as Python does."""
+    if isinstance(value, dict) and part not in value:
+        return next((key for key in value if part in (repr(key), str(key))), part)
+    return part
+
+
 def _said(place: _Place, item: Any) -> Iterator[str]:
     where = f"{place.path}: " if place.path else ""
-    if place.unknown is not None:
+    if place.unknown:
         yield _no_such_key(place)
     elif place.kind.choices and isinstance(place.value, dict):
         yield from _of_choice(place)
@@ -95,16 +106,16 @@ def _allowed(place: _Place) -> str:
 
 
 def _no_such_key(place: _Place) -> str:
-    known = wording.keys(place.kind.annotation)
-    near = difflib.get_close_matches(str(place.unknown).lower(), known, n=1, cutoff=0.5)
+    (name,), known = place.unknown, wording.keys(place.kind.annotation)
+    near = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
     key = place.choice.discriminator if place.choice else None
     if place.choice and key:
-        others = [c for c in place.choice.choices if place.unknown in wording.keys(c.annotation)]
+        others = [choice for choice in place.choice.choices if name in wording.keys(choice.annotation)]
         if others:
-            names = wording.listed(tag for other in others for tag in wording.tags(other, key))
-            hint = f"it belongs to {key}: {names}"
-    return f"{f'{place.path}.{place.unknown}'.lstrip('.')}: there is no such key; {hint}"
+            tags = wording.listed(tag for other in others for tag in wording.tags(other, key))
+            hint = f"it belongs to {key}: {tags}"
+    return f"{place.path_of(name)}: there is no such key; {hint}"
 
 
 def _of_choice(place: _Place) -> Iterator[str]:
@@ -118,7 +129,7 @@ def _of_choice(place: _Place) -> Iterator[str]:
             if key in place.value
             else "this key must be given:"
         )
-        yield f"{place.path}.{key}: {wrong} {names}".lstrip(".")
+        yield f"{place.path_of(key)}: {wrong} {names}"
         return
     try:
         models[0].annotation.model_validate(place.value)

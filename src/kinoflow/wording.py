@@ -8,6 +8,7 @@ import types
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel
@@ -156,7 +157,7 @@ def keys(model: type[BaseModel]) -> list[str]:
 
 def field_of(model: type[BaseModel], key: Any) -> FieldInfo | None:
     """Return the field that a key stands for, None if there is none."""
-    return next((field for name, field in model.model_fields.items() if key in (field.alias, name)), None)
+    return next((f for name, f in model.model_fields.items() if key is not None and key in (f.alias, name)), None)
 
 
 def tags(kind: Kind, key: str) -> tuple[Any, ...]:
@@ -195,17 +196,27 @@ def listed(names: Iterable[Any], quote: str = "", last: str = "or") -> str:
 
 def number(value: float) -> str:
     """Say a number without an exponent or an empty fraction."""
-    return str(value) if isinstance(value, int) else f"{value:f}".rstrip("0").rstrip(".")
+    text = f"{Decimal(str(value)):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def shown(value: Any) -> str:
-    """Show a refused value about as it stands in a config file, in at most 60 characters."""
+    """Show a refused value about as it stands in a config file, in one line of at most 60 characters."""
     if value is None:
         return "an empty value"
-    if isinstance(value, bool | int | float):
-        text = json.dumps(value)
-    elif isinstance(value, dict | list | tuple):
-        text = json.dumps(value, default=str, ensure_ascii=False)
+    if isinstance(value, bool | int | float | dict | list | tuple):
+        try:
+            text = json.dumps(value, default=str, ensure_ascii=False)
+        except (TypeError, ValueError):  # keys that are no texts, a list inside itself
+            text = "this value"
     else:
         text = repr(str(value))
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def named(key: Any) -> str:
+    """Write a key in one line, as it is where that can be read."""
+    if key is None:
+        return "(empty)"
+    text = key if isinstance(key, str) else shown(key).strip("'")
+    return text if text.isprintable() else repr(text)

@@ -308,10 +308,16 @@ def test_a_device_that_is_not_there_is_refused(tmp_path):
             run(tmp_path, "a.h5", options(), {"v": 3}, device="cuda")
 
 
-def test_features_that_do_not_fit_into_float16_are_refused(tmp_path):
-    huge = options(dtype="float16", std=(1e-6, 1e-6, 1e-6))
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_features_that_do_not_fit_into_float16_are_refused(tmp_path, scale):
+    state = drawn(Small, 0).state_dict()
+    for key in ("blocks.3.norm2", "blocks.3.shortcut.1"):
+        state[f"{key}.weight"] *= scale
+    save_file(state, tmp_path / "w.safetensors")
+    given = {"weights": str(tmp_path / "w.safetensors")}
     with pytest.raises(DataError, match=r"'v': features up to .* do not fit into float16; set dtype: float32"):
-        run(tmp_path, "a.h5", huge, {"v": 3})
+        run(tmp_path, "a.h5", options(dtype="float16"), {"v": 3}, **given)
+    assert run(tmp_path, "a.h5", options(), {"v": 3}, **given).x.any()
 
 
 def test_features_that_are_not_finite_are_refused_but_the_others_are_kept(tmp_path, extracted, monkeypatch):

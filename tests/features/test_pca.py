@@ -185,7 +185,7 @@ def test_shards_without_a_training_row_change_nothing(stages):
     )
     train = stages.shard("0", {v: found[v] for v in ("v000.mp4", "v002.mp4")})
     others = [stages.shard("1", {"v001.mp4": found["v001.mp4"]}), stages.shard("2", {}, 12), stages.shard("3", {})]
-    others.append(stages.shard("4", {"none": np.zeros((0, 12), np.float32)}, 12))
+    others.append(stages.shard("4", {"none": np.zeros((0, 0), np.float32)}))  # a video without a row tells no width
     alone, together = stages.fit([train], options, roles), stages.fit([*others, train], options, roles)
     np.testing.assert_array_equal(only(alone).components, only(together).components)
     assert [stages.apply(path, options).x.shape for path in others] == [(31, 4), (0, 4), (0, 4), (0, 4)]

@@ -19,7 +19,7 @@ study: trial
 datasets:
   mine:
     source: {kind: folder, path: videos}
-    shards: 3
+    shards: 2
     index: {labels: labels.csv}
 frames:
   small: {dataset: mine, size: 32, store: raw}

@@ -7,7 +7,7 @@ import pytest
 
 AFTER_PCA = ["pca_section name=two", "report"]
 # A shard that changes moves the components: the fit, every projection and what is shown of it.
-REDUCED = ["pca_apply shard=000", "pca_apply shard=001", "pca_apply shard=002", "pca_fit", *AFTER_PCA]
+REDUCED = ["pca_apply shard=000", "pca_apply shard=001", "pca_fit", *AFTER_PCA]
 TABLES = ["data_section name=mine", "index", "inventory"]
 
 
@@ -18,7 +18,7 @@ def shard_jobs(shard: str) -> list[str]:
 def test_the_first_run_makes_everything_once(finished):
     page = (finished.place / "results/trial/report.html").read_text()
     assert "</html>" in page
-    assert len([*finished.place.glob("data/mine-*/features/*/pca/*/00?.h5")]) == 3
+    assert len([*finished.place.glob("data/mine-*/features/*/pca/*/00?.h5")]) == 2
 
 
 def test_a_moved_folder_a_comment_and_reordered_keys_rerun_nothing(project):
@@ -47,20 +47,20 @@ def test_a_reworded_description_reruns_nothing(project):
 
 def test_a_changed_default_reruns_the_stages_whose_value_changes(project):
     project.edit("src/kinoflow/features/options.py", "whiten: bool = option(False", "whiten: bool = option(True")
-    assert project.jobs() == sorted([*(f"pca_partial shard=00{i}" for i in range(3)), *REDUCED])
+    assert project.jobs() == sorted([*(f"pca_partial shard=00{i}" for i in range(2)), *REDUCED])
     project.edit("src/kinoflow/features/options.py", "whiten: bool = option(True", "whiten: bool = option(False")
     assert project.jobs() == AFTER_PCA  # the shards of the old value are still there
 
 
 def test_a_changed_constant_in_pca_reruns_pca_and_what_follows(project):
     project.edit("src/kinoflow/features/covariance.py", "BLOCK_ROWS = 2048", "BLOCK_ROWS = 1024")
-    assert project.jobs() == sorted([*(f"pca_partial shard=00{i}" for i in range(3)), *REDUCED])
+    assert project.jobs() == sorted([*(f"pca_partial shard=00{i}" for i in range(2)), *REDUCED])
 
 
 def test_an_extractor_option_reruns_features_and_what_follows(project):
     project.edit("study.yaml", "stride: 2", "stride: 3")
     ran = project.jobs()
-    assert ran == sorted([f"{rule} shard=00{i}" for rule in ("features", "pca_partial") for i in range(3)] + REDUCED)
+    assert ran == sorted([f"{rule} shard=00{i}" for rule in ("features", "pca_partial") for i in range(2)] + REDUCED)
     project.edit("study.yaml", "backbone: small,", "backbone: small, batch: 3,")  # changes no value
     assert project.jobs() == []
 
@@ -111,7 +111,7 @@ def test_a_neutral_edit_stops_at_its_stage(project, rule):
     assert count == 1
     (project.place / f"src/kinoflow/media/{rule}.py").write_text(code)
     ran = project.snakemake("--until", rule)
-    assert ran == [f"{rule} shard=00{i}" for i in range(3)]
+    assert ran == [f"{rule} shard=00{i}" for i in range(2)]
     assert project.snakemake() == []
     assert project.products("data") == before
 
@@ -131,7 +131,7 @@ def test_two_studies_in_one_folder_leave_each_other_s_work_alone(project):
     (project.place / "other.yaml").write_text(other)
     ran = project.snakemake("--configfile", str(project.place / "other.yaml"))
     assert not [job for job in ran if job.startswith(("probe", "inventory", "index"))]  # shared: they are equal
-    assert [job for job in ran if job.startswith("frames")] == [f"frames shard=00{i}" for i in range(3)]
+    assert [job for job in ran if job.startswith("frames")] == [f"frames shard=00{i}" for i in range(2)]
     for _ in range(2):
         assert project.jobs() == []
         assert project.snakemake("--configfile", str(project.place / "other.yaml")) == []

@@ -71,7 +71,7 @@ def test_stages_by_hand_without_snakemake_give_the_same_bytes(finished, tmp_path
     kinoflow("lists", "--root", videos, "--data", place, "--options", scan)
     of_index = ("--options", options[f"index/{index}"], "--labels", labels)
     kinoflow("roles", "--data", place, "--out", place / "index" / index / "roles", *of_index)
-    shards = [f"00{i}" for i in range(3)]
+    shards = [f"00{i}" for i in range(2)]
     reduced = place / "features" / features / "pca" / pca
     for shard in shards:
         table = place / "probe" / f"{shard}.csv"
@@ -127,7 +127,9 @@ def test_a_killed_run_continues_by_the_same_command(finished, fresh, after):
 
 
 def test_ctrl_c_leaves_nothing_half_written(fresh):
-    process = fresh.start(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    process = fresh.start(
+        "--until", "frames", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     wait_for(lambda: any(fresh.place.glob("data/*/probe/*.csv")))
     os.killpg(process.pid, signal.SIGINT)
     text, _ = process.communicate(timeout=60)
@@ -135,19 +137,19 @@ def test_ctrl_c_leaves_nothing_half_written(fresh):
     assert "Traceback" not in text
     wait_for(lambda: not processes_in(fresh.place), 10)
     assert not [path for path in fresh.place.rglob("*.new") if ".snakemake" not in path.parts]
-    fresh.snakemake()
-    assert fresh.snakemake("-n") == []
+    fresh.snakemake("--until", "frames")
+    assert fresh.snakemake("-n", "--until", "frames") == []
 
 
 def test_a_second_run_is_refused_with_one_sentence_and_a_dry_run_is_not(fresh):
-    process = fresh.start(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = fresh.start("--until", "frames", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(
         lambda: (fresh.place / ".snakemake/kinoflow/owner").exists() and any(fresh.place.glob("data/*/lists/*.json"))
     )
     fresh.snakemake(refused=f"Another run is at work in this folder (process {process.pid} on {os.uname().nodename})")
     fresh.snakemake("-n")
     assert process.wait() == 0
-    assert fresh.snakemake("-n") == []
+    assert fresh.snakemake("-n", "--until", "frames") == []
 
 
 def test_an_edit_during_a_run_does_not_reach_it(finished, fresh):
@@ -201,15 +203,15 @@ def test_a_wrong_config_is_refused_before_anything_runs(fresh, old, new, sentenc
 
 def test_unreadable_videos_are_listed_and_too_many_stop_the_run(fresh):
     (fresh.place / "videos/broken.mp4").write_bytes(b"no video" * 100)
-    fresh.snakemake()
+    fresh.snakemake("--until", "index")
     (unreadable,) = fresh.place.glob("data/*/unreadable.csv")
     assert "broken.mp4" in unreadable.read_text()
     for i in range(3):
         (fresh.place / f"videos/broken{i}.mp4").write_bytes(b"no video" * (i + 1))
-    fresh.snakemake(refused="max_unreadable")
+    fresh.snakemake("--until", "index", refused="max_unreadable")
     assert unreadable.read_text().count("broken") == 4
     fresh.edit("study.yaml", "{labels: labels.csv}", "{labels: labels.csv, max_unreadable: 0.6}")
-    fresh.snakemake()
+    fresh.snakemake("--until", "index")
 
 
 def test_a_failed_stage_says_its_sentence_in_the_terminal(fresh):

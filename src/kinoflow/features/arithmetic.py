@@ -89,10 +89,10 @@ class Arithmetic:
 
 def _joined(clips: list[Tensor]) -> Tensor:
     """Stack pictures into (B, 3, H, W), channels last in memory; clips into (B, 3, T, H, W)."""
-    stacked = torch.stack(clips)
-    if stacked.ndim == 4:
-        return stacked.contiguous(memory_format=torch.channels_last)
-    return stacked.transpose(1, 2).contiguous()
+    if clips[0].ndim == 3:  # cut from frames, they have their channels last already: one copy is enough
+        pictures = torch.stack([clip.permute(1, 2, 0) for clip in clips]).permute(0, 3, 1, 2)
+        return pictures.contiguous(memory_format=torch.channels_last)
+    return torch.stack(clips).transpose(1, 2).contiguous()
 
 
 def grouped(items: Iterable[T], size: int) -> Iterator[list[T]]:

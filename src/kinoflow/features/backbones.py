@@ -83,7 +83,7 @@ def build(name: str, side: int) -> nn.Module:
     if name in (
         "googlenet",
         "inception_v3",
-    ):  # their published weights want another normalisation than the published one
+    ):  # their weights want values of another scale than the published transforms
         return get_model(name, weights=None, aux_logits=False, transform_input=True, init_weights=True)
     if name.startswith("vit_"):
         return get_model(name, weights=None, image_size=side)
@@ -111,7 +111,8 @@ def _leave_after(module: nn.Module, inputs: tuple, output: Any) -> None:
 class Backbone:
     """A network cut at one layer.
 
-    layer: name of a module whose output is taken; empty: what the classifier reads (the output, if there is none).
+    layer: name of a module whose output is taken, that of its first call if there are several; empty: what the classifier
+    reads (the network's output, if it has no classifier).
     Outputs over positions are averaged over them; tokens as well, unless the classifier reads one of them.
 
     >>> Backbone(Small())(torch.zeros(2, 3, 40, 40)).shape

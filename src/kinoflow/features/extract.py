@@ -164,7 +164,7 @@ def _stored(found: np.ndarray, plan: Plan, video: str) -> np.ndarray:
         )
     with np.errstate(over="ignore"):
         rows = found.astype(options.dtype)
-    if not np.isfinite(rows).all():
+    if not np.isfinite(rows).all() or (found.any() and not rows.any()):  # too large, or all rounded to zero
         raise DataError(
             f"{video!r}: features up to {np.abs(found).max():.3g} do not fit into float16; set dtype: float32"
         )

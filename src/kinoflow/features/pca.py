@@ -105,7 +105,7 @@ def pca_apply(features: In, basis: In, shard: Out, options: PcaOptions, roles: I
         raise DataError(f"{basis}: it was fitted with other options; run pca-fit again with the options of pca-apply")
     known = _roles(roles, source, options, tasks_only=True)
     blocks = _blocks(source, options)
-    if source.videos and (source.x.shape[1], blocks) != (fitted.width, fitted.blocks):
+    if len(source.time) and (source.x.shape[1], blocks) != (fitted.width, fitted.blocks):
         raise DataError(f"{features}: {source.x.shape[1]} columns do not fit {basis}, fitted to {fitted.width} columns")
     ready = {group: Projection.of(found, options.whiten) for group, found in fitted.groups.items()}
     attrs, width = _reduced_attrs(source, fitted)
@@ -164,10 +164,10 @@ def _blocks(shard: Shard, options: PcaOptions) -> Blocks:
     if not options.by_block:
         return {"": (0, width)}
     named = json.loads(shard.attrs.get("blocks", "{}"))
-    if not named and shard.videos:
+    if not named and len(shard.time):
         raise DataError(f"{shard.path}: by_block: these features have no named blocks of columns; set by_block: false")
     for name, (first, last) in named.items():
-        if shard.videos and not 0 <= first < last <= width:
+        if len(shard.time) and not 0 <= first < last <= width:
             raise DataError(f"{shard.path}: the block {name!r} is to span the columns {first} to {last} of {width}")
     return {name: (named[name][0], named[name][1]) for name in sorted(named)}
 

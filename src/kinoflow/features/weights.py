@@ -44,7 +44,8 @@ def published_file(member: Any) -> Path:
         if path.exists():
             raise
         raise DataError(
-            f"{error}: the weights {member!r} are not on this machine; put {member.url} at {path}"
+            f"the weights {member!r} are not on this machine and do not come from the network ({error});"
+            f" put {member.url} at {path}"
         ) from None
     return path
 
