@@ -4,8 +4,8 @@
 
 All frames: short side 256, RGB, as CPU-seconds of the process and its children. The command line pipes rawvideo and scales in
 its default one step. A few frames: at the size they are stored in; opening the file is counted on both sides, building an
-index on neither (torchcodec opens in approximate mode, which scans nothing), and ours must equal a full decode bit for bit. A reference that is not
-installed is reported as not run.
+index on neither (torchcodec opens in approximate mode, which scans nothing), and ours must equal a full decode bit for bit.
+A reference that is not installed is reported as not run.
 """
 
 import argparse

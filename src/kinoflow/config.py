@@ -14,10 +14,14 @@ from kinoflow.datasets.options import DatasetOptions
 from kinoflow.errors import ConfigError
 from kinoflow.features.options import FeaturesOptions, PcaOptions
 from kinoflow.media.options import FramesOptions
-from kinoflow.options import Name, Options, check, option
+from kinoflow.options import Form, Name, Options, check, option
 from kinoflow.report.options import ReportOptions
 
-DatasetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")]
+DatasetName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$"),
+    Form("a name of at most 64 small letters, digits and _, the first no _"),
+]
 
 
 class FramesRun(FramesOptions):
@@ -78,6 +82,8 @@ def _hold(key: str, name: str, datasets: dict[str, DatasetOptions], content: str
 
 
 def _refer(key: str, value: Any, known: dict[str, Any]) -> None:
+    if value is None:
+        raise ValueError(f"{key}: this key must be given; known are: {', '.join(sorted(known)) or 'none'}")
     if value not in known:
         raise ValueError(f"{key}: there is no {value!r}; known are: {', '.join(sorted(known)) or 'none'}")
 

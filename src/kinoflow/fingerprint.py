@@ -49,9 +49,13 @@ def stage_code(target: str) -> str:
 
 @cache
 def silent(package: str) -> tuple[str, ...]:
-    """Return the modules that count in no stage: option models, whose values are params, and what only speaks to people."""
+    """Return the modules that count in no stage.
+
+    Option models, whose values are params; what only speaks to people; the way a file comes over the network, whose
+    content is checked whatever way it came.
+    """
     root = _root(package)
-    found = sorted(root.rglob("options.py")) + [root / "errors.py", root / "progress.py"]
+    found = [*sorted(root.rglob("options.py")), root / "errors.py", root / "progress.py", *root.glob("store/fetch.py")]
     return tuple(".".join((package, *path.relative_to(root).with_suffix("").parts)) for path in found if path.exists())
 
 

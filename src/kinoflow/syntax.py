@@ -193,7 +193,9 @@ def _bound(node: ast.AST) -> Iterator[str]:
 
 def _quoted(node: ast.AST) -> Iterator[ast.AST]:
     """Yield the nodes of a node's annotations that are written as text."""
-    annotation = getattr(node, "returns" if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else "annotation", None)
+    annotation = getattr(
+        node, "returns" if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else "annotation", None
+    )
     if annotation is not None:
         for text in ast.walk(annotation):
             if isinstance(text, ast.Constant) and isinstance(text.value, str):

@@ -131,6 +131,10 @@ class Flow:
         run = self._shards(wildcards, "features").options
         return f"--batch {run.batch} --threads {run.threads}"
 
+    def threads(self, wildcards: Any) -> int:
+        """Return the threads that an extractor asks for."""
+        return self._shards(wildcards, "features").options.threads
+
     def weights_flag(self, wildcards: Any, input: Any) -> str:
         """Return the flag that names an extractor's weight file."""
         path = self.layout.weight_file(self._shards(wildcards, "features").options)

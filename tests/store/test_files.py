@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conftest import ROOT
+from tests.waiting import CONTAINER, needs_containers
 
 from kinoflow.store import files
 from kinoflow.store.files import key_of, quick_hash, read_keys, replacing, sha256_of, write_json, write_keys, write_text
@@ -83,9 +84,9 @@ def test_the_file_of_a_living_writer_stays(tmp_path):
     process.wait()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root may make a pid namespace")
+@needs_containers
 def test_the_file_of_a_writer_in_another_container_stays(tmp_path):
-    process = writer(tmp_path / "a", "unshare", "--pid", "--fork", "--kill-child")
+    process = writer(tmp_path / "a", *CONTAINER)
     write_text(tmp_path / "a", "of the other")
     assert len(names(tmp_path)) == 2
     process.kill()
@@ -121,7 +122,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(value=JSON)
 def test_json_comes_back_as_it_was(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "value.json"
@@ -139,7 +140,7 @@ def test_equal_values_have_equal_keys_whatever_their_order():
 ANY_NAME = st.binary(min_size=1, max_size=30).map(os.fsdecode)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(keys=st.dictionaries(ANY_NAME, st.text(max_size=16)))
 def test_keys_come_back_for_the_file_they_were_written_for(tmp_path_factory, keys):
     path = tmp_path_factory.getbasetemp() / "shard.h5"

@@ -47,7 +47,7 @@ def features_of(dtype: str, width: int) -> st.SearchStrategy:
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_features_come_back_as_they_were_whatever_the_order(tmp_path, dtype):
-    @settings(max_examples=40)
+    @settings(max_examples=40, deadline=None)
     @given(drawn=st.integers(1, 3).flatmap(lambda width: features_of(dtype, width)), seed=st.integers(0, 99))
     def check(drawn, seed):
         width, videos = drawn
@@ -64,7 +64,7 @@ def test_features_come_back_as_they_were_whatever_the_order(tmp_path, dtype):
     check()
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(shapes=st.dictionaries(NAMES, st.tuples(*[st.integers(0, 3)] + [st.integers(1, 5)] * 2), max_size=4))
 def test_raw_frames_come_back_as_they_were(tmp_path_factory, shapes):
     rng = np.random.default_rng(0)

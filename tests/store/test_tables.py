@@ -45,7 +45,7 @@ def rows(row):
 
 @pytest.mark.parametrize("row", [Probed, Video, Segment, Unreadable])
 def test_a_table_comes_back_as_it_was(tmp_path, row):
-    @settings(max_examples=30)
+    @settings(max_examples=30, deadline=None)
     @given(st.lists(rows(row), max_size=5))
     def check(items):
         write(tmp_path / "table.csv", items, row)
@@ -60,6 +60,7 @@ def test_a_table_comes_back_as_it_was(tmp_path, row):
 SEGMENT = Segment(segment="s", video="v", start=0.5, end=2.0)
 
 
+@settings(deadline=None)
 @given(start=st.floats(allow_nan=False))
 @example(start=0.1 + 0.2)
 @example(start=5e-324)

@@ -15,6 +15,7 @@ rule features:
         features=flow.hashes("features", "frames"),
     conda:
         "../../envs/torch.yaml"
+    threads: flow.threads
     resources:
         gpu=1,
     params:
@@ -42,6 +43,7 @@ rule features_of_videos:
         features=flow.hashes("features", "video"),
     conda:
         "../../envs/torch.yaml"
+    threads: flow.threads
     resources:
         gpu=1,
     params:

@@ -1,6 +1,7 @@
 """The stage that joins what the probe found with what the annotations say: videos.csv and segments.csv."""
 
 import itertools
+import math
 import operator
 import os
 from collections.abc import Iterable, Iterator
@@ -151,7 +152,7 @@ def _per_folder(probed: dict[str, Probed], roles: dict[str, Role]) -> list[Segme
             raise DataError(
                 f"the length of {video!r} is not known, so class_per_folder cannot label it; use labels instead"
             )
-        found.append(_segment(video, 0.0, row.duration, roles[video].split, {"action": action}))
+        found.append(_segment(video, row.start, row.start + row.duration, roles[video].split, {"action": action}))
     actions = {segment.action for segment in found}
     if all(action.lower() in ALIASES for action in actions):
         raise DataError(
@@ -182,12 +183,13 @@ def _labelled(
             unused.append(line.where)
             continue
         end = _length(line, row) if end is None else end
-        if row.duration is not None and start >= row.duration:
-            beyond.append(f"{line.where}: {start:.3f} s of {row.duration:.3f} s")
+        last = math.inf if row.duration is None else row.start + row.duration
+        if start >= last:
+            beyond.append(f"{line.where}: {start:.3f} s of {last:.3f} s")
             continue
-        if row.duration is not None and end > row.duration + SLACK:
-            cut.append(f"{line.where}: {end:.3f} s of {row.duration:.3f} s")
-            end = row.duration
+        if end > last + SLACK:
+            cut.append(f"{line.where}: {end:.3f} s of {last:.3f} s")
+            end = last
         segment = _segment(video, start, end, roles[video].split, line.cells)
         if segment in found:
             repeated.append(line.where)
@@ -212,7 +214,7 @@ def _times(line: Line) -> tuple[float, float | None]:
 def _length(line: Line, row: Probed) -> float:
     if row.duration is None:
         raise DataError(f"{line.where}: the end is empty, but the length of {row.video!r} is not known; write the end")
-    return row.duration
+    return row.start + row.duration
 
 
 def _say(what: str, places: list[str]) -> None:

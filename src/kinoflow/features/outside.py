@@ -74,7 +74,8 @@ def _examined(path: str, options: FeatureFilesOptions) -> dict[str, Any]:
         return {"status": UNREADABLE, "reason": str(error)}
     count, width = rows.shape
     seconds = count / options.rate
-    return {"fps": options.rate, "frames": count, "duration": seconds, "width": width, "kept": True, "status": READABLE}
+    timing = {"fps": options.rate, "frames": count, "start": options.start, "duration": seconds}
+    return timing | {"width": width, "kept": True, "status": READABLE}
 
 
 def _rows(path: str | Path, options: FeatureFilesOptions) -> np.ndarray:

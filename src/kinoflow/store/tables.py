@@ -30,7 +30,8 @@ class Probed:
     video: str  # path below the root, suffix included
     fps: float | None = None  # mean frames per second
     frames: int | None = None
-    duration: float | None = None  # seconds, by time stamps of the frames
+    start: float = 0.0  # seconds from the container's start, which is time zero, to the first frame
+    duration: float | None = None  # seconds from the first frame on, by time stamps of the frames
     width: int | None = None  # of the stored picture, pixels; never turned
     height: int | None = None
     rotation: int = 0  # degrees that a player turns the stored picture by, counter-clockwise: 0, 90, 180, 270
@@ -54,6 +55,7 @@ class Video:
     recording: str = ""  # videos of one recording stay on one side of a split
     fps: float | None = None
     frames: int | None = None
+    start: float = 0.0
     duration: float | None = None
     width: int | None = None
     height: int | None = None
