@@ -79,7 +79,7 @@ def test_a_dataset_without_labels_has_videos_and_an_empty_table_of_segments(plac
     assert segments == [] and [video.video for video in videos] == ["a.mp4", "b.txt"]
     for video, probed in zip(videos, (good, bad), strict=True):
         shared = [name for name in tables.columns(Video) if name in tables.columns(Probed)]
-        assert len(shared) == 14 and all(getattr(video, name) == getattr(probed, name) for name in shared)
+        assert len(shared) == 15 and all(getattr(video, name) == getattr(probed, name) for name in shared)
         role = roles_of(["a.mp4", "b.txt"], IndexOptions())[video.video]
         assert (video.path, video.split, video.recording, video.task) == (video.video, role.split, video.video, "")
 
@@ -362,3 +362,9 @@ def test_a_stage_that_stops_says_one_sentence_and_leaves_the_old_tables(place, c
     said = capsys.readouterr().err
     assert said.startswith("kinoflow index: no file in the dataset's folder matches") and said.count("\n") == 1
     assert (place.folder / "videos.csv").read_bytes() == before
+
+
+def test_a_video_whose_first_frame_comes_late_ends_late(place):
+    labels = place.table("labels", "video,start,end,action", "a.mp4,10,12,wait", "a.mp4,11,,look")
+    _, segments = place.run(row("a.mp4", start=10.0, duration=2.0), labels=labels)
+    assert [(segment.start, segment.end) for segment in segments] == [(10.0, 12.0), (11.0, 12.0)]

@@ -142,7 +142,7 @@ def _picture(frame: av.VideoFrame, stream: Any) -> dict[str, Any]:
 
 
 def _timing(stamps: list[int | None], clock: Clock, rate: float) -> dict[str, float]:
-    """Start: the first frame's time. Duration: from the first frame's time to the last one's, and one usual gap. fps: mean over the duration."""
+    """Start: the first frame's time. Duration: from there to the last frame's time, and one usual gap. fps: the mean."""
     times = sorted(clock(pts) for pts in stamps)
     duration = times[-1] - times[0] + (frame_gap(times) or 1 / rate)
     return {"start": round(times[0], 6), "duration": round(duration, 6), "fps": round(len(times) / duration, 6)}
