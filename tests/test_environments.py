@@ -21,7 +21,6 @@ COME_ALONG = {
     "cycler": "matplotlib",
     "markupsafe": "jinja2",
     "pydantic_core": "pydantic",
-    "threadpoolctl": "scikit-learn",
 }
 
 RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))

@@ -7,12 +7,14 @@ nothing is decoded twice.
 """
 
 import os
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from kinoflow.errors import DataError
-from kinoflow.media.decode import decode_video
+from kinoflow.media.decode import Block, decode_video
 from kinoflow.media.options import FramesOptions
 from kinoflow.options import resolved
 from kinoflow.progress import Progress, log
@@ -78,17 +80,25 @@ def _carry_over(source: Shard, video: str, writer: ShardWriter) -> None:
 def _decode(root: Path, row: Probed, options: FramesOptions, writer: ShardWriter) -> None:
     path = os.path.join(root, row.video)
     _check_content(path, row)
-    pictures, times, shape = [], [], (0, 0)
+    times: list[float] = []
     try:
-        for block, seconds in decode_video(path, options):
-            shape = block.shape[1:3]
-            pictures += [_stored(picture, options) for picture in block]
-            times.append(seconds)
+        blocks = decode_video(path, options)
+        first = next(blocks)
+        pictures = _pictures(
+            chain([first], blocks), times, options
+        )  # block by block: a long film does not fit into memory
+        writer.add(row.video, pictures, times, first[0].shape[1:3])
     except DataError as error:
         advice = "exclude it, or let the probe find it out with check: decode"
         raise DataError(f"{row.video!r} passed the probe, but {error}; {advice}") from None
-    writer.add(row.video, pictures, np.concatenate(times), shape)
-    log.info("decoded %r: %d frames", row.video, len(pictures))
+    log.info("decoded %r: %d frames", row.video, len(times))
+
+
+def _pictures(blocks: Iterable[Block], times: list[float], options: FramesOptions) -> Iterator[bytes]:
+    """Yield each frame as it is stored; put its time into ``times``."""
+    for block, seconds in blocks:
+        times += seconds.tolist()
+        yield from (_stored(picture, options) for picture in block)
 
 
 def _stored(picture: np.ndarray, options: FramesOptions) -> bytes:

@@ -48,17 +48,22 @@ class ShardWriter:
         self._items: dict[str, _Item] = {}
 
     def add(
-        self, video: str, x: np.ndarray | Iterable[bytes], time: np.ndarray, shape: tuple[int, int] = (0, 0)
+        self,
+        video: str,
+        x: np.ndarray | Iterable[bytes],
+        time: np.ndarray | list[float],
+        shape: tuple[int, int] = (0, 0),
     ) -> None:
         """Add one video.
 
         x: features (T, D), float16 or float32; raw frames (T, H, W, 3) uint8; or an iterable of T coded pictures (bytes).
-        time: (T,) seconds. shape: (H, W) of coded pictures; raw frames tell it themselves.
+        time: (T,) seconds; a list may still grow while an iterable x is read. shape: (H, W) of coded pictures; raw frames
+        tell it themselves.
         Raises DataError if the video is there already, or has not as many times as items.
         """
         if video in self._items:
             raise DataError(f"the video {video!r} stands twice in one shard")
-        start, seconds = self._spool.tell(), np.asarray(time, np.float64)
+        start = self._spool.tell()
         kind = (np.dtype(np.uint8), ())
         if isinstance(x, np.ndarray):
             self._check(video, x)
@@ -67,6 +72,7 @@ class ShardWriter:
             shape, kind = (x.shape[1:3], kind) if self._frames else (shape, (x.dtype, x.shape[1:]))
         else:
             sizes = np.array([self._spool.write(picture) for picture in x], np.int64)
+        seconds = np.asarray(time, np.float64)
         if len(sizes) != len(seconds):
             raise DataError(f"{video!r}: {len(sizes)} items but {len(seconds)} times")
         self._items[video] = _Item(start, sizes, seconds, tuple(shape), kind)
