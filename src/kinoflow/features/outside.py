@@ -22,7 +22,7 @@ from kinoflow.store.tables import READABLE, UNREADABLE, Probed, read, write
 
 SECONDS, MEGABYTES = 600.0, 16384  # that one file may take to examine
 ROWS = 4096  # looked at at once
-UNSEEN = ("start", "blocks", "dtype")  # options that change no row of the probe table
+UNSEEN = ("blocks", "dtype")  # options that change no row of the probe table
 
 
 def probe_files(root: Folder, list: In, table: Out, options: FeatureFilesOptions, code: str = "") -> None:
