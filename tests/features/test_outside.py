@@ -256,11 +256,11 @@ def test_only_options_that_the_probe_heeds_are_reasons_to_probe_again(dataset, w
     dataset.add("a.npy", X)
     dataset.probe()
     worked_on("probed")
-    dataset.probe(start=3.0, dtype="float32", blocks={"all": [0, 5]})
+    dataset.probe(dtype="float32", blocks={"all": [0, 5]})
     assert worked_on("probed") == []
-    dataset.probe(rate=2.0)
+    dataset.probe(rate=2.0, start=3.0)
     assert worked_on("probed") == ["a.npy"]
-    dataset.probe(rate=2.0, code="2")
+    dataset.probe(rate=2.0, start=3.0, code="2")
     assert worked_on("probed") == ["a.npy"]
 
 
