@@ -260,15 +260,18 @@ class Flow:
         return listing.digest(self._states(self._dataset(wildcards), wildcards.shard))
 
     def roles_digest(self, wildcards: Any) -> str:
-        """Return what triggers a shard's partial sums: splits and tasks of its videos. Writes them for the stage to read."""
+        """Return what triggers a shard's partial sums: splits and tasks of its videos. Writes them for the stage to read.
+
+        Without tables of the user they follow from names and options, which trigger already: nothing to look at in a plan.
+        """
         pca = self._shards(wildcards, "pca")
-        if not (self.state.main and needs_roles(pca.options)):
-            return ""
         dataset = pca.dataset
+        if not (self.state.main and needs_roles(pca.options)) or not (dataset.annotations or self.state.owned):
+            return ""
         found = _said(self._roles, dataset, wildcards.shard)
         if self.state.owned:
             roles.keep(Path(self._roles_path(dataset, wildcards.shard)), found)
-        return roles.digest(found)
+        return roles.digest(found) if dataset.annotations else ""
 
     def roles_flag(self, wildcards: Any, input: Any) -> str:
         """Return the flag that names the file with the roles of a shard's videos."""
@@ -278,7 +281,7 @@ class Flow:
     def tasks_digest(self, wildcards: Any) -> str:
         """Return what triggers a shard's projection beside features and basis: the tasks of its videos, if they count."""
         pca = self._shards(wildcards, "pca")
-        if not (self.state.main and pca.options.by_task):
+        if not (self.state.main and pca.options.by_task and pca.dataset.annotations):
             return ""
         found = _said(self._roles, pca.dataset, wildcards.shard)
         return roles.digest({video: role._replace(split="", recording="") for video, role in found.items()})

@@ -178,6 +178,7 @@ class Shard:
                 f"{path}: this is no shard of kinoflow ({error}); delete it and run its stage again"
             ) from None
         self.x = np.zeros(shape, dtype) if 0 in shape else np.memmap(self.path, dtype, "r", offset=offset, shape=shape)
+        self._plain = np.asarray(self.x)  # the same memory; slices of a plain array cost less than those of np.memmap
         self._place = {name: i for i, name in enumerate(self.videos)}
 
     def _check(self, x: h5py.Dataset) -> None:
@@ -212,7 +213,7 @@ class Shard:
 
     def rows(self, video: str) -> np.ndarray:
         """Return the features of a video, (T, D), a view of the map."""
-        return self.x[self.span(video)]
+        return self._plain[self.span(video)]
 
     def times(self, video: str) -> np.ndarray:
         """Return the time of each item of a video, (T,) seconds."""
@@ -224,7 +225,7 @@ class Shard:
         span = self.span(video)
         if self.attrs["store"] == "raw":
             first, last = int(self.bytes[span.start]), int(self.bytes[span.stop])
-            frames = self.x[first:last].reshape(-1, height, width, 3)
+            frames = self._plain[first:last].reshape(-1, height, width, 3)
             return frames if which is None else frames[which]
         wanted = np.arange(span.stop - span.start) if which is None else np.asarray(which)
         out = np.empty((len(wanted), height, width, 3), np.uint8)
@@ -235,7 +236,7 @@ class Shard:
     def picture(self, video: str, index: int) -> bytes:
         """Return the stored bytes of one frame."""
         j = self.span(video).start + index
-        return self.x[int(self.bytes[j]) : int(self.bytes[j + 1])].tobytes()
+        return self._plain[int(self.bytes[j]) : int(self.bytes[j + 1])].tobytes()
 
 
 def decode_jpeg(picture: bytes) -> np.ndarray:
