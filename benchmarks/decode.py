@@ -16,6 +16,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,10 +123,9 @@ def pick(path: str, short: int) -> dict[str, Any]:
 
     options, index = FramesOptions(size=short), frame_index(path)
     wanted = _spread(len(index.times))
-    for _ in range(2):  # the first call warms what the process needs but once
-        start = _cpu()
-        found = np.concatenate([frames.copy() for frames, _ in decode_at(path, index, wanted, options)])
-        cpu = _cpu() - start
+    found, cpu = _timed(
+        lambda: np.concatenate([frames.copy() for frames, _ in decode_at(path, index, wanted, options)])
+    )
     numbers, number, equal = set(wanted.tolist()), 0, []
     for frames, _ in decode_video(path, options):
         for frame in frames:
@@ -138,12 +138,23 @@ def pick(path: str, short: int) -> dict[str, Any]:
 def pick_by_torchcodec(path: str) -> dict[str, Any]:
     from torchcodec.decoders import VideoDecoder
 
-    for _ in range(2):
-        start = _cpu()
+    def decode() -> Any:
         decoder = VideoDecoder(path, seek_mode="approximate", num_ffmpeg_threads=1)
-        frames = decoder.get_frames_at(_spread(decoder.metadata.num_frames).tolist()).data
-        cpu = _cpu() - start
+        return decoder.get_frames_at(_spread(decoder.metadata.num_frames).tolist()).data
+
+    frames, cpu = _timed(decode)
     return {"cpu": cpu, "frames": len(frames)}
+
+
+def _timed(decode: Callable[[], Any]) -> tuple[Any, float]:
+    """Return what a call gives and the median CPU-seconds of five, after one that warms what the process needs but once."""
+    decode()
+    spent = []
+    for _ in range(5):
+        start = _cpu()
+        found = decode()
+        spent.append(_cpu() - start)
+    return found, statistics.median(spent)
 
 
 def _spread(count: int) -> np.ndarray:

@@ -218,18 +218,15 @@ def _sought(container: Any, stream: Any, keys: list[int], todo: list[int]) -> It
 def _group(container: Any, stream: Any, key: int, marks: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
     """Yield the frames with these time stamps, decoding from the key frame at ``key`` on.
 
-    Pictures that no other one needs are dropped undecoded, unless asked for. Raises _LostError if seeking leads elsewhere, a
-    packet cannot be decoded or a frame does not come out.
+    Pictures that no other one needs are dropped undecoded, unless asked for; nothing after the last asked for is decoded.
+    Raises _LostError if seeking leads elsewhere, a packet cannot be decoded or a frame does not come out.
     """
-    codec, want, begun = stream.codec_context, deque(marks), False
+    codec, want = stream.codec_context, deque(marks)
     try:
         container.seek(key, stream=stream)
         codec.flush_buffers()
-        for packet in chain(packets(container, stream), [None]):
+        for packet in chain(_up_to(marks, key, packets(container, stream)), [None]):
             if packet is not None:
-                if not begun and not (packet.is_keyframe and packet.pts is not None and packet.pts <= key):
-                    raise _LostError
-                begun = True
                 codec.skip_frame = "DEFAULT" if packet.pts in want else "NONREF"
             for frame in codec.decode(packet):
                 if frame.pts == want[0]:
@@ -241,3 +238,16 @@ def _group(container: Any, stream: Any, key: int, marks: list[int]) -> Iterator[
     except av.FFmpegError:
         raise _LostError from None
     raise _LostError
+
+
+def _up_to(marks: list[int], key: int, source: Iterable[Any]) -> Iterator[Any]:
+    """Yield packets, from the key frame at ``key`` to the last one (in decoding order) with one of these time stamps."""
+    missing, begun = set(marks), False
+    for packet in source:
+        if not begun and not (packet.is_keyframe and packet.pts is not None and packet.pts <= key):
+            raise _LostError
+        begun = True
+        yield packet
+        missing.discard(packet.pts)
+        if not missing:
+            return
