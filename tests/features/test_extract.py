@@ -343,7 +343,8 @@ def bad():
 # ---------------------------------------------------------------- straight from videos
 
 
-def test_features_of_videos_equal_those_of_frames_decoded_at_the_same_size(tmp_path, make_video, extracted):
+@pytest.mark.parametrize("stride", [1, 2, 5])  # from 2 on frames are sought
+def test_features_of_videos_equal_those_of_frames_decoded_at_the_same_size(tmp_path, make_video, extracted, stride):
     decode = pytest.importorskip("kinoflow.media.decode")
     videos = {"a.mp4": 12, "sub/b.mp4": 5}
     rows = []
@@ -354,7 +355,7 @@ def test_features_of_videos_equal_those_of_frames_decoded_at_the_same_size(tmp_p
         rows.append(Probed(video=video, status="readable", kept=True, sha256=sha))
     rows.append(Probed(video="broken.mp4", status="unreadable"))
     write(tmp_path / "table.csv", rows, Probed)
-    given = options(resize=32, crop=32, stride=2, **{"from": "video"})
+    given = options(resize=32, crop=32, stride=stride, **{"from": "video"})
     features(tmp_path / "a.h5", given, root=tmp_path / "root", table=tmp_path / "table.csv", device="cpu", code="1")
     shard = Shard(tmp_path / "a.h5")
     assert shard.videos == sorted(videos) and extracted() == sorted(videos)
@@ -364,20 +365,21 @@ def test_features_of_videos_equal_those_of_frames_decoded_at_the_same_size(tmp_p
         for video in videos:
             blocks = list(decode.decode_video(tmp_path / "root" / video, FramesOptions(size=32)))
             writer.add(video, np.concatenate([b[0] for b in blocks]), np.concatenate([b[1] for b in blocks]))
-    stored = run(tmp_path, "b.h5", options(resize=32, crop=32, stride=2), frames=tmp_path / "f.h5")
+    stored = run(tmp_path, "b.h5", options(resize=32, crop=32, stride=stride), frames=tmp_path / "f.h5")
     assert shard.x.tobytes() == stored.x.tobytes() and shard.time.tobytes() == stored.time.tobytes()
     extracted()
     features(tmp_path / "a.h5", given, root=tmp_path / "root", table=tmp_path / "table.csv", device="cpu", code="1")
     assert extracted() == []
 
 
-def test_a_video_that_does_not_decode_is_named(tmp_path, make_video):
+@pytest.mark.parametrize("stride", [1, 5])
+def test_a_video_that_does_not_decode_is_named(tmp_path, make_video, stride):
     pytest.importorskip("kinoflow.media.decode")
     make_video(tmp_path / "good.mp4")
     (tmp_path / "bad.mp4").write_bytes(b"no video")
     rows = [Probed(video=v, status="readable", kept=True, sha256=v) for v in ("bad.mp4", "good.mp4")]
     write(tmp_path / "table.csv", rows, Probed)
-    given = options(resize=32, **{"from": "video"})
+    given = options(resize=32, stride=stride, **{"from": "video"})
     with pytest.raises(DataError, match=r"bad\.mp4.*1 of 2 videos failed"):
         features(tmp_path / "a.h5", given, root=tmp_path, table=tmp_path / "table.csv", device="cpu", code="1")
 

@@ -56,12 +56,7 @@ class DecodedVideos:
         self.contents = {row.video: row.sha256 for row in sorted(rows, key=lambda r: os.fsencode(r.video)) if row.kept}
 
     def blocks(self, video: str, pick: Pick) -> Iterator[Block]:
-        """Yield the frames of a video as they are decoded; DataError if it does not open or gives no frame."""
-        from kinoflow.media.decode import decode_video
+        """Yield the frames of a video as they are decoded, few ones by seeking; DataError if no frame comes out."""
+        from kinoflow.media.decode import decode_needed
 
-        first = 0
-        for frames, times in decode_video(self.root / video, self.options):
-            numbers = np.arange(first, first + len(times))
-            mask = pick(numbers)
-            yield times, numbers[mask], frames if mask.all() else frames[mask]
-            first += len(times)
+        return decode_needed(self.root / video, pick, self.options)

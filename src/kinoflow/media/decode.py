@@ -10,7 +10,8 @@ import bisect
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from kinoflow.media.sample import at_rate, evenly
 
 BLOCK = 32  # frames given out at once
 REORDERED = 4  # frames by which a time stamp may come too early: AVI with B-frames has them in decoding order
+LONG = 4096  # frames of a video long enough to tell what share of frames is needed
 SPARSE = 0.5  # share of frames up to which seeking to them is cheaper than decoding all
 
 Block = tuple[np.ndarray, np.ndarray]
@@ -44,18 +46,55 @@ def decode_video(path: str | Path, options: FramesOptions) -> Iterator[Block]:
     Raises DataError, naming the video, if it does not open or no frame comes out.
     """
     given = 0
-    try:
+    with _telling(path):
         for block in _chosen(path, options):
             given += len(block[1])
             yield block
+    if not given:
+        raise DataError(f"{str(path)!r} cannot be decoded: no frame comes out of it")
+
+
+def decode_needed(
+    path: str | Path, needed: Callable[[np.ndarray], np.ndarray], options: FramesOptions
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield the times of all frames of a video piece by piece, and with them those frames that are needed.
+
+    needed: frame numbers (n,) -> which of them are needed (n,) bool, for a video of any length. Of ``options``, size and
+    shape are followed. Yields times (n,) seconds, the numbers (m,) of needed frames, and these, (m, H, W, 3) uint8. Few
+    frames are sought, then all times come first. Raises DataError as ``decode_video`` does.
+    """
+    index = None
+    with _telling(path):
+        if needed(np.arange(LONG)).mean() <= SPARSE:
+            index = frame_index(path)
+        if index is not None and index.trusted and len(index.times):
+            wanted = np.flatnonzero(needed(np.arange(len(index.times))))
+            yield index.times, wanted[:0], np.empty((0, 1, 1, 3), np.uint8)
+            for frames, times in decode_at(path, index, wanted, options):
+                yield times[:0], wanted[: len(times)], frames
+                wanted = wanted[len(times) :]
+            if len(wanted):
+                raise DataError("no frame comes out of it")
+            return
+    first = 0
+    for frames, times in decode_video(path, options):
+        numbers = np.arange(first, first + len(times))
+        mask = needed(numbers)
+        yield times, numbers[mask], frames if mask.all() else frames[mask]
+        first += len(times)
+
+
+@contextmanager
+def _telling(path: str | Path) -> Iterator[None]:
+    """Name the video in what goes wrong inside."""
+    try:
+        yield
     except MemoryError:
         raise
     except av.FFmpegError as error:
         raise DataError(f"{str(path)!r} cannot be decoded: {error.strerror}") from None
     except DataError as error:
         raise DataError(f"{str(path)!r} cannot be decoded: {error}") from None
-    if not given:
-        raise DataError(f"{str(path)!r} cannot be decoded: no frame comes out of it")
 
 
 def _chosen(path: str | Path, options: FramesOptions) -> Iterator[Block]:
