@@ -37,6 +37,7 @@ class SampleOptions(Options):
     blocks: dict[Name, tuple[int, int]] = option({}, "columns", "columns")
     draw: DrawOptions = option(DrawOptions(), "how splits are drawn", "")
     weights: Literal["none"] | DrawOptions | UserPath = option("none", "weights", "")
+    crops: Literal[1, 3] | None = option(1, "crops", "")
     ratios: tuple[Annotated[float, Field(ge=0, le=1)], ...] = option((), "ratios", "")
 
 
@@ -132,6 +133,8 @@ def test_the_code_that_is_given_is_taken(words):
         (["--include", '["*.mp4", "a b"]'], {"include": ("*.mp4", "a b")}),
         (["--ratios", "[0.5, 1]"], {"ratios": (0.5, 1.0)}),
         (["--blocks", "{i3d: [0, 1024]}"], {"blocks": {"i3d": (0, 1024)}}),
+        (["--crops", "3"], {"crops": 3}),
+        (["--crops", "null"], {"crops": None}),
         (["--draw", "{test: 0.3}"], {"draw": DrawOptions(test=0.3)}),
         (["--draw", '{"test": 0.3}'], {"draw": DrawOptions(test=0.3)}),
         (["--options", '{"size": 32, "from": "video"}'], {"size": 32, "source": "video"}),
@@ -172,6 +175,7 @@ def test_a_parameter_hides_the_option_of_its_name(words):
         (["--options", "\udcff"], "--options: '\\udcff' is neither JSON nor YAML: "),
         (["--options", "@gone.json"], "--options: the file gone.json cannot be read: No such file or directory"),
         (["--draw", "{test: [}"], "--draw: '{test: [}' is neither JSON nor YAML: "),
+        (["--crops", "2"], "command line: crops: '2' is not allowed: give 1 or 3"),
         (["--draw", "3"], "command line: draw: 3 is not allowed: give a mapping (test)"),
         (["--workers", "x"], "--workers: 'x' is not allowed: give a whole number"),
         (["--fast", "1"], "--fast: '1' is not allowed: give true or false"),

@@ -126,3 +126,56 @@ def test_a_descriptor_fills_a_dataset_up_and_the_study_wins(tmp_path):
 )
 def test_every_study_file_is_valid(file):
     assert config.load([file], {}, DESCRIPTORS).study
+
+
+PUBLISHED = {"kind": "ucf101", "path": "lists"}
+STUDY = {
+    "study": "x",
+    "datasets": {"d": {"source": {"kind": "folder", "path": "videos"}, "annotations": PUBLISHED}},
+    "frames": {"f": {"dataset": "d"}},
+    "recognition": {"tsm": {"frames": "f", "tests": {"ten": {"protocol": "ten_crop"}}}},
+}
+
+
+def loaded(tmp_path, **more):
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(config.merge(STUDY, more)))
+    return config.load([tmp_path / "s.yaml"], {}, DESCRIPTORS)
+
+
+def test_annotation_files_lie_beside_the_study_and_give_a_dataset_labels(tmp_path):
+    assert loaded(tmp_path).datasets["d"].annotations.path == str(tmp_path / "lists")
+    with pytest.raises(ConfigError, match="recognition.tsm: the dataset has no labels: give annotations.path"):
+        loaded(tmp_path, datasets={"d": {"annotations": {"path": None}}})
+
+
+@pytest.mark.parametrize("index", [{"labels": "l.csv"}, {"splits": "s.csv"}, {"class_per_folder": True}])
+def test_labels_come_from_one_place(tmp_path, index):
+    with pytest.raises(ConfigError, match="annotations: labels and splits come from these files"):
+        loaded(tmp_path, datasets={"d": {"index": index}})
+
+
+def test_ten_crops_are_refused_where_nothing_may_be_mirrored(tmp_path):
+    with pytest.raises(ConfigError, match="recognition.tsm.tests.ten: 10 crops mirror the pictures"):
+        loaded(tmp_path, datasets={"d": {"mirror": False}})
+
+
+@pytest.mark.parametrize(
+    "figure, sentence",
+    [
+        ({"run": "tsn"}, "published[0].run: there is no 'tsn'; known are: tsm"),
+        ({"run": "tsm", "test": "nine"}, "published[0].test: there is no 'nine'; known are: ten"),
+    ],
+)
+def test_a_published_figure_names_a_run_and_a_test(tmp_path, figure, sentence):
+    figure = {"room": "recognition", "value": 70.0, "source": "the paper"} | figure
+    with pytest.raises(ConfigError) as error:
+        loaded(tmp_path, published=[figure])
+    assert sentence in str(error.value)
+    assert loaded(tmp_path, published=[figure | {"run": "tsm", "test": "ten"}]).published[0].value == 70
+
+
+def test_frames_are_made_of_pictures_but_features_are_not_read_straight_from_them(tmp_path):
+    pictures = {"d": {"content": "pictures"}}
+    assert loaded(tmp_path, datasets=pictures).frames["f"].size == 256
+    with pytest.raises(ConfigError, match="features.net: the dataset 'd' holds pictures, not videos"):
+        loaded(tmp_path, datasets=pictures, features={"net": {"from": "video", "dataset": "d", "resize": 32}})

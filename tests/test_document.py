@@ -8,7 +8,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from tests.conftest import ROOT
 
-from kinoflow.document import SCHEMAS, document, options_page, schema_texts
+from kinoflow.document import COMMANDS, SCHEMAS, document, options_page, schema_texts
 from kinoflow.wording import keys
 
 SCHEMA_FILES = ROOT / "workflow" / "schemas"
@@ -113,5 +113,7 @@ def test_what_must_be_given_stands_first_then_what_is_the_place_s_own():
 
 def test_each_table_stands_below_the_one_it_belongs_to():
     order = list(tables())
-    assert order[:2] == ["", "datasets.<name>"] and order[-1] == "report"
+    assert order[:2] == ["", "datasets.<name>"]
+    commands = [place.removeprefix("kinoflow ").partition(".")[0] for place in order[order.index("report") + 1 :]]
+    assert list(dict.fromkeys(commands)) == list(COMMANDS)
     assert order.index("features.<name>.weights") == order.index("features.<name>") + 1

@@ -13,10 +13,12 @@ from tests.test_imports import ANYWHERE, FILES
 from kinoflow import cli
 
 MEDIA, TORCH = (ROOT / "envs" / f"{name}.yaml" for name in ("media", "torch"))
-CONDA_NAMES = {"av": "pyav", "torch": "pytorch"}  # where the two worlds call a package differently
-WITH_TORCH = {"pytorch", "torchvision", "transformers"}
+# Where the two worlds call a package differently; conda's OpenCV has the contrib modules in it.
+CONDA_NAMES = {"av": "pyav", "torch": "pytorch", "opencv-contrib-python-headless": "py-opencv"}
+WITH_TORCH = {"pytorch", "tensorboard", "torchvision", "transformers"}
 OUTSIDE = {"snakemake"}  # runs the rules; the stages inside them do without
-PACKAGES = {"PIL": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn"} | CONDA_NAMES  # of modules called otherwise
+# Packages whose modules are called otherwise.
+PACKAGES = {"PIL": "pillow", "cv2": "py-opencv", "yaml": "pyyaml", "sklearn": "scikit-learn"} | CONDA_NAMES
 COME_ALONG = {
     "cycler": "matplotlib",
     "markupsafe": "jinja2",

@@ -22,11 +22,12 @@ LEVELS = (
     ("media", "training"),
     ("datasets", "features"),
     ("tasks",),
-    ("config", "layout", "document", "fingerprint", "watch", "arguments", "command", "workflow", "run_state", "cli", "__main__"),
-)  # fmt: skip
+    ("config", "layout", "document", "fingerprint", "watch", "arguments", "command"),
+    ("workflow", "run_state", "runs", "stock", "cli", "__main__"),
+)
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
-TOP = len(LEVELS) - 1
-HEAVY = {"torch", "torchvision", "transformers", "av", "matplotlib", "sklearn", "scipy", "pandas", "jinja2"}
+TOP = len(LEVELS) - 2  # from here up: commands and the workflow
+HEAVY = {"torch", "torchvision", "transformers", "av", "cv2", "matplotlib", "sklearn", "scipy", "pandas", "jinja2"}
 # The modules that cannot do anything at all without what they import at the top; others import it where they use it.
 ALWAYS = {
     "kinoflow.features.arithmetic": {"torch"},
@@ -38,12 +39,51 @@ ALWAYS = {
     "kinoflow.media.decode": {"av"},
     "kinoflow.media.demux": {"av"},
     "kinoflow.media.examine": {"av"},
+    "kinoflow.media.export": {"av"},
     "kinoflow.media.picture": {"av"},
+    "kinoflow.media.picture_frames": {"av"},
     "kinoflow.media.write": {"av"},
     "kinoflow.report.page": {"jinja2"},
+    "kinoflow.tasks.recognition.backbones": {"torch"},
+    "kinoflow.tasks.recognition.bn_inception": {"torch"},
+    "kinoflow.tasks.recognition.first_conv": {"torch"},
+    "kinoflow.tasks.recognition.groups": {"torch"},
+    "kinoflow.tasks.recognition.live": {"av", "torch"},
+    "kinoflow.tasks.recognition.loss": {"torch"},
+    "kinoflow.tasks.recognition.model": {"torch"},
+    "kinoflow.tasks.recognition.non_local": {"torch"},
+    "kinoflow.tasks.recognition.scoring": {"torch"},
+    "kinoflow.tasks.recognition.shift": {"torch"},
+    "kinoflow.tasks.recognition.stream": {"torch"},
+    "kinoflow.tasks.recognition.train": {"torch"},
+    "kinoflow.tasks.recognition.tuning": {"torch"},
+    "kinoflow.training.checkpoint": {"torch"},
+    "kinoflow.training.devices": {"torch"},
+    "kinoflow.training.distributed": {"torch"},
+    "kinoflow.training.feed": {"torch"},
+    "kinoflow.training.groups": {"torch"},
+    "kinoflow.training.loop": {"torch"},
+    "kinoflow.training.meter": {"torch"},
+    "kinoflow.training.norm": {"torch"},
+    "kinoflow.training.optimisers": {"torch"},
+    "kinoflow.training.seeds": {"torch"},
+    "kinoflow.training.state": {"torch"},
+    "kinoflow.training.update": {"torch"},
 }
 # What a stage may load before it has looked at its arguments.
-AT_START = {"render": {"av"}, "probe": {"av"}, "frames": {"av"}, "features": {"torch"}, "report": {"jinja2"}}
+AT_START = {
+    "render": {"av"},
+    "probe": {"av"},
+    "frames": {"av"},
+    "picture-frames": {"av"},
+    "export-frames": {"av"},
+    "features": {"torch"},
+    "recognition-train": {"torch"},
+    "recognition-evaluate": {"torch"},
+    "predict": {"av", "torch"},
+    "stream": {"av", "torch"},
+    "report": {"jinja2"},
+}
 
 
 def imported(path: Path, module: str, inside_functions: bool) -> set[str]:
@@ -105,7 +145,7 @@ def test_packages_of_one_level_do_not_import_each_other_in_a_circle():
 
 @pytest.mark.parametrize("module", [module for module in FILES if part(module) in LEVEL and LEVEL[part(module)] < TOP])
 def test_the_library_knows_neither_commands_nor_the_workflow(module):
-    assert not {name for name in EDGES[module] if LEVEL[part(name)] == TOP}
+    assert not {name for name in EDGES[module] if LEVEL[part(name)] >= TOP}
 
 
 def test_only_the_door_and_the_workflow_know_the_command():

@@ -50,6 +50,28 @@ def test_labels_and_splits_move_the_index_and_what_asks_for_splits():
     assert {name for name in before if before[name] != after[name]} == {"index.mine"}
 
 
+def test_published_annotations_move_the_index_by_what_is_read_and_not_by_its_place():
+    def annotated(**values):
+        return layout(datasets={"mine": {"annotations": {"kind": "ucf101", "path": "/lists", **values}}})
+
+    assert paths(annotated()) == paths(annotated(path="/elsewhere"))
+    assert paths(annotated(path=None)) == paths(layout())
+    first, second = annotated(), annotated(split=2)
+    assert {name for name, path in paths(first).items() if paths(second)[name] != path} == {"index.mine", "pca.two"}
+    mine = first.datasets["mine"]
+    assert mine.annotations == {name: f"{mine.annotated}/{name}.csv" for name in ("labels", "splits")}
+    assert mine.annotated != second.datasets["mine"].annotated
+    (values,) = contents(first).values()
+    assert values[mine.annotated.split("/", 2)[2]]["kind"] == "ucf101" and "lists" not in json.dumps(values)
+
+
+def test_how_pictures_are_numbered_counts_where_there_are_pictures():
+    rate = {"pictures": {"rate": 30}}
+    assert moved(datasets={"mine": rate}) == set()
+    pictures = [layout(datasets={"mine": {"content": "pictures"} | more}) for more in ({}, rate)]
+    assert paths(pictures[0])["data.mine"] != paths(pictures[1])["data.mine"]
+
+
 def test_what_changes_no_value_moves_nothing():
     assert moved(frames={"small": {"quality": 90}}) == set()  # the default, written out
     assert moved(features={"net": {"batch": 3, "threads": 2}}) == set()

@@ -41,6 +41,7 @@ def option_models() -> dict[str, type[BaseModel]]:
 
 
 MODELS = option_models()
+KEYS = "claims, datasets, features, flow, frames, pca, published, recognition, report, study"
 FIELDS = {f"{m}.{name}": field for m, model in MODELS.items() for name, field in model.model_fields.items()}
 
 
@@ -139,9 +140,9 @@ OTHERS = {
     "frames: {1: {dataset: k}}": f"frames.1: 1 is not allowed as a name: give {NAME}",
     "frames: [1]": "frames: [1] is not allowed: give a mapping, each value a mapping (key: value)",
     "frame: {}": "frame: there is no such key; did you mean 'frames'?",
-    "~: {}": "(empty): there is no such key; known here: datasets, features, frames, pca, report, study",
-    "2024-01-01: {}": "2024-01-01: there is no such key; known here: datasets, features, frames, pca, report, study",
-    "5: {}": "5: there is no such key; known here: datasets, features, frames, pca, report, study",
+    "~: {}": "(empty): there is no such key; known here: " + KEYS,
+    "2024-01-01: {}": "2024-01-01: there is no such key; known here: " + KEYS,
+    "5: {}": "5: there is no such key; known here: " + KEYS,
     "pca: {x: }": "pca.x: an empty value is not allowed: give a mapping (key: value), or leave the key out",
     "datasets: {}": (
         "datasets: {} is not allowed: give a mapping with at least 1 entry, each value a mapping (key: value)"
@@ -182,7 +183,7 @@ def test_every_wrong_key_has_its_line():
 
 
 def test_what_is_no_mapping_at_all_is_refused():
-    with pytest.raises(ConfigError, match=r"^config.yaml: 'x' is not allowed: give a mapping \(study, datasets"):
+    with pytest.raises(ConfigError, match=r"^config.yaml: 'x' is not allowed: give a mapping \(key: value\)"):
         check(Study, "x", "config.yaml")
 
 
@@ -199,7 +200,8 @@ WRONG = st.recursive(
 )
 JARGON = re.compile(
     r"\b(int|str|float|bool|dict|list\[|tuple|None|NoneType|True|False|Literal|Annotated|datetime|[A-Za-z]*(Options|Run|Source|Weights)"
-    r"|Study|Kind|[Ii]nput should|[Ii]nputs?|pydantic|tag|discriminator|valid|validator|instance|integer|string|boolean|dictionary|function"
+    r"|Study|Kind|[Ii]nput should|Inputs?|inputs|input(?![.:])|pydantic|tag"
+    r"|discriminator|valid|validator|instance|integer|string|boolean|dictionary|function"
     r"|literal|ctx|loc|extra|Field|union)\b|\[key\]"
 )
 

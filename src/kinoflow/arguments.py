@@ -228,6 +228,8 @@ def _option_value(name: str, kind: Kind, word: str) -> Any:
         return None
     if kind.is_model or kind.is_mapping or (kind.choices and start == "{") or (kind.items and start == "["):
         return _parsed(f"--{name.replace('_', '-')}", word)
+    if typing.get_origin(kind.annotation) is typing.Literal:  # its values may be numbers
+        return next((value for value in typing.get_args(kind.annotation) if str(value) == word), word)
     return [word] if kind.items else word
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kinoflow.arguments import arguments, check_inputs, outputs, parameters, parser
-from kinoflow.errors import ConfigError, KinoflowError
+from kinoflow.errors import ConfigError, KinoflowError, TerminatedError
 from kinoflow.fingerprint import stage_code
 from kinoflow.progress import log
 from kinoflow.watch import MAIN, end_with_main
@@ -24,10 +24,6 @@ __all__ = ["MAIN", "end_with_main", "run"]
 
 # What the system refuses: nothing is wrong with the program.
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EFBIG}
-
-
-class _TerminatedError(BaseException):
-    """SIGTERM came: unwinds the stage, so that it leaves no temporary file."""
 
 
 def run(target: str, function: Callable[..., None], words: list[str]) -> int:
@@ -71,7 +67,7 @@ def _status(name: str, work: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         log.error("%s: interrupted; the same command continues", name)
         return 130
-    except _TerminatedError:
+    except TerminatedError:
         log.error("%s: ended by a signal (SIGTERM); the same command continues", name)
         return 143
     except MemoryError:
@@ -89,7 +85,7 @@ def _status(name: str, work: Callable[[], None]) -> int:
 def _unwinding_on_sigterm() -> Iterator[None]:
     def terminate(number: int, frame: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not disturb the clearing up
-        raise _TerminatedError
+        raise TerminatedError
 
     if threading.current_thread() is not threading.main_thread():  # only there a handler may be set
         yield

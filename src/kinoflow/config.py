@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, StringConstraints, model_validator
+from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from kinoflow.datasets.options import DatasetOptions
 from kinoflow.errors import ConfigError
 from kinoflow.features.options import FeaturesOptions, PcaOptions
-from kinoflow.media.options import FramesOptions
+from kinoflow.media.options import FlowOptions, FramesOptions
 from kinoflow.options import Form, Name, Options, check, option
-from kinoflow.report.options import ReportOptions
+from kinoflow.report.options import ClaimOptions, PublishedFigure, ReportOptions
+from kinoflow.tasks.recognition.options import ClipTestOptions, RecognitionOptions
 
 DatasetName = Annotated[
     str,
@@ -28,6 +29,12 @@ class FramesRun(FramesOptions):
     """One named set of frame shards of the study: which frames, and of which dataset."""
 
     dataset: DatasetName = option(..., "the dataset, a key of datasets", "")
+
+
+class FlowRun(FlowOptions):
+    """One named set of flow shards of the study: how flow is computed, and between which frames."""
+
+    frames: Name = option(..., "the frame shards to read, a key of frames", "")
 
 
 class FeaturesRun(FeaturesOptions):
@@ -45,21 +52,46 @@ class PcaRun(PcaOptions):
     features: Name = option(..., "the features, a key of features", "")
 
 
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+class RecognitionRun(RecognitionOptions):
+    """One named recognition run: what it reads, its seeds, and how it is trained and tested."""
+
+    frames: Name = option(..., "the shards to read: a key of frames, or with input.kind: flow a key of flow", "")
+    seeds: tuple[Seed, ...] = option((0,), "seeds; each is trained and tested by itself", "", min_length=1)
+    tests: dict[Name, ClipTestOptions] = option({}, "further tests of the same weights, by name", "")
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: the same seed twice would be the same run twice")
+        return self
+
+
 class Study(Options):
     """A study: datasets, what is computed from them, and the report."""
 
     study: Name = option(..., "name of the study: its results go to results/<study>", "")
     datasets: dict[DatasetName, DatasetOptions] = option(..., "the datasets, by name", "", min_length=1)
     frames: dict[Name, FramesRun] = option({}, "the frame shards, by name", "")
+    flow: dict[Name, FlowRun] = option({}, "the flow shards, by name", "")
     features: dict[Name, FeaturesRun] = option({}, "the extractors, by name", "")
     pca: dict[Name, PcaRun] = option({}, "the PCAs, by name", "")
+    recognition: dict[Name, RecognitionRun] = option({}, "the recognition runs, by name", "")
+    claims: dict[Name, ClaimOptions] = option({}, "what the study's runs are to show, by name", "")
+    published: tuple[PublishedFigure, ...] = option(
+        (), "figures that others have published, for comparison with what the runs reach", ""
+    )
     report: ReportOptions = option(ReportOptions(), "the report", "")
 
     @model_validator(mode="after")
     def _references(self) -> Self:
         for name, frames in self.frames.items():
             _refer(f"frames.{name}.dataset", frames.dataset, self.datasets)
-            _hold(f"frames.{name}", frames.dataset, self.datasets, "videos")
+            _hold(f"frames.{name}", frames.dataset, self.datasets, "videos", "pictures")
+        for name, flow in self.flow.items():
+            _refer(f"flow.{name}.frames", flow.frames, self.frames)
         for name, run in self.features.items():
             asked, other = ("frames", "dataset") if run.source == "frames" else ("dataset", "frames")
             if getattr(run, other) is not None:
@@ -75,10 +107,52 @@ class Study(Options):
             _refer(f"pca.{name}.features", pca.features, self.features)
         return self
 
+    @model_validator(mode="after")
+    def _rooms(self) -> Self:
+        for name, run in self.recognition.items():
+            is_flow = run.input.kind == "flow"
+            _refer(f"recognition.{name}.frames", run.frames, self.flow if is_flow else self.frames)
+            frames = self.flow[run.frames].frames if is_flow else run.frames
+            dataset = self.datasets[self.frames[frames].dataset]
+            _label(f"recognition.{name}", dataset)
+            for place, test in {"test": run.test, **{f"tests.{key}": each for key, each in run.tests.items()}}.items():
+                if test.crops == 10 and not dataset.mirror:
+                    raise ValueError(
+                        f"recognition.{name}.{place}: 10 crops mirror the pictures, which the dataset forbids (mirror: false)"
+                    )
+        for name, claim in self.claims.items():
+            runs = getattr(self, claim.room)
+            _refer(f"claims.{name}.treatment", claim.treatment, runs)
+            _tested(f"claims.{name}.test", claim.test, runs[claim.treatment])
+            baseline = (claim.baseline,) if isinstance(claim.baseline, str) else claim.baseline
+            for run in baseline if isinstance(baseline, tuple) else ():
+                _refer(f"claims.{name}.baseline", run, runs)
+                _tested(f"claims.{name}.test", claim.test, runs[run])
+        for number, figure in enumerate(self.published):
+            runs = getattr(self, figure.room)
+            _refer(f"published[{number}].run", figure.run, runs)
+            _tested(f"published[{number}].test", figure.test, runs[figure.run])
+        return self
 
-def _hold(key: str, name: str, datasets: dict[str, DatasetOptions], content: str) -> None:
-    if datasets[name].content != content:
-        raise ValueError(f"{key}: the dataset {name!r} holds {datasets[name].content}, not {content}")
+
+def _tested(key: str, test: str | None, run: Any) -> None:
+    """Refuse the name of a test that a run does not have."""
+    if test is not None:
+        _refer(key, test, run.tests)
+
+
+def _label(key: str, dataset: DatasetOptions) -> None:
+    """Refuse a dataset that can have no labels: neither annotations nor classes by folder."""
+    index = dataset.index
+    if dataset.source.kind != "kitchen" and not (index.labels or index.class_per_folder or dataset.annotated):
+        raise ValueError(
+            f"{key}: the dataset has no labels: give annotations.path, index.labels or index.class_per_folder"
+        )
+
+
+def _hold(key: str, name: str, datasets: dict[str, DatasetOptions], *contents: str) -> None:
+    if datasets[name].content not in contents:
+        raise ValueError(f"{key}: the dataset {name!r} holds {datasets[name].content}, not {' or '.join(contents)}")
 
 
 def _refer(key: str, value: Any, known: dict[str, Any]) -> None:
@@ -118,6 +192,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
         for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":  # << takes over what another mapping says
+                continue
             name = self.construct_object(key, deep=True)
             if name in seen:
                 raise ConfigError(
@@ -151,10 +227,17 @@ def _with_descriptors(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     for name, dataset in datasets.items():
         if isinstance(dataset, dict) and "descriptor" in dataset:
             own = {key: value for key, value in dataset.items() if key != "descriptor"}
-            filled[name] = merge(_descriptor(name, str(dataset["descriptor"]), folder), own)
+            filled[name] = merge(_without_source(_descriptor(name, str(dataset["descriptor"]), folder), own), own)
         else:
             filled[name] = dataset
     return values | {"datasets": filled}
+
+
+def _without_source(described: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Leave the described source out where the study gives one of another kind: a folder in place of a download."""
+    kinds = [source.get("kind") for v in (described, own) if isinstance(source := v.get("source", {}), dict)]
+    replaced = len(kinds) == 2 and kinds[1] not in (None, kinds[0])
+    return {key: value for key, value in described.items() if not (replaced and key == "source")}
 
 
 def _descriptor(dataset: str, name: str, folder: Path) -> dict[str, Any]:

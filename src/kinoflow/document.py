@@ -10,11 +10,21 @@ from kinoflow import wording
 from kinoflow.config import Study
 from kinoflow.datasets.kitchen.options import KitchenOptions
 from kinoflow.datasets.options import DatasetOptions, DownloadOptions, FeatureFilesOptions, IndexOptions, ScanOptions
+from kinoflow.datasets.published.options import AnnotationsOptions, ListFilesOptions
 from kinoflow.features.options import FeaturesOptions, PcaOptions
-from kinoflow.media.options import FramesOptions, ProbeOptions
-from kinoflow.report.options import ReportOptions
+from kinoflow.media.options import (
+    ExportOptions,
+    FlowOptions,
+    FolderFramesOptions,
+    FramesOptions,
+    NumberedOptions,
+    PicturesOptions,
+    ProbeOptions,
+)
+from kinoflow.report.options import ClaimsOptions, ReportOptions
 from kinoflow.stage import State
 from kinoflow.store.files import write_text
+from kinoflow.tasks.recognition.options import PredictOptions, RecognitionOptions, StreamOptions
 from kinoflow.wording import Kind
 
 # name of the schema file: model
@@ -27,18 +37,32 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "probe": ProbeOptions,
     "index": IndexOptions,
     "feature-files": FeatureFilesOptions,
+    "probe-pictures": NumberedOptions,
     "frames": FramesOptions,
+    "picture-frames": FolderFramesOptions,
     "features": FeaturesOptions,
     "pca": PcaOptions,
+    "annotations": AnnotationsOptions,
+    "list-files": ListFilesOptions,
+    "flow": FlowOptions,
+    "pictures": PicturesOptions,
+    "export-frames": ExportOptions,
+    "recognition": RecognitionOptions,
+    "predict": PredictOptions,
+    "stream": StreamOptions,
+    "claims": ClaimsOptions,
     "report": ReportOptions,
 }
+# Commands that people give by hand: their options stand in no config file.
+COMMANDS = ("annotations", "list-files", "pictures", "export-frames", "predict", "stream")
 DESCRIPTOR = "name of a file in workflow/datasets (without .yaml) that holds the other keys; keys given here go before"
 
 HEAD = """# Options
 
 Made by `kinoflow document` from the option models; do not edit. Each heading is a place in a config file; most options
 are also flags of the stage's command (`kinoflow frames --size 112`). `<name>` is a name of your choice. A key that is
-left out has its default; *empty* is written as `null` or by leaving the key out.
+left out has its default; *empty* is written as `null` or by leaving the key out. Options of commands that no config file
+holds: {commands}.
 """
 
 
@@ -67,6 +91,7 @@ def _schema(name: str, model: type[BaseModel]) -> dict[str, Any]:
     if dataset:  # kinoflow.config fills a dataset up from its descriptor before it is checked
         dataset["properties"]["descriptor"] = {"description": DESCRIPTOR, "type": "string", "unit": ""}
         dataset["anyOf"] = [{"required": dataset.pop("required")}, {"required": ["descriptor"]}]
+        schema["$defs"]["AnnotatedOptions"].pop("required")
     return schema
 
 
@@ -75,7 +100,9 @@ def _schema(name: str, model: type[BaseModel]) -> dict[str, Any]:
 
 def options_page() -> str:
     """Return the Markdown page: a table of options for each place of a config file, each below the one it belongs to."""
-    return "\n".join([HEAD, *_tables("", Study)])
+    links = [f"[`kinoflow {name}`](#{_anchor(f'kinoflow {name}')})" for name in COMMANDS]
+    own = [part for name in COMMANDS for part in _tables(f"kinoflow {name}", SCHEMAS[name])]
+    return "\n".join([HEAD.format(commands=wording.listed(links, last="and")), *_tables("", Study), *own])
 
 
 def _tables(place: str, model: type[BaseModel]) -> list[str]:

@@ -11,3 +11,7 @@ class ConfigError(KinoflowError):
 
 class DataError(KinoflowError):
     """A file, table or video that cannot be used as it is."""
+
+
+class TerminatedError(BaseException):
+    """SIGTERM came: unwinds the stage, so that it leaves no temporary file."""

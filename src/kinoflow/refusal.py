@@ -86,7 +86,7 @@ def _said(place: _Place, item: Any) -> Iterator[str]:
     where = f"{place.path}: " if place.path else ""
     if place.unknown:
         yield _no_such_key(place)
-    elif place.kind.choices and isinstance(place.value, dict):
+    elif isinstance(place.value, dict) and any(choice.is_model for choice in place.kind.choices):
         yield from _of_choice(place)
     elif item["type"] in SAID:
         yield f"{where}{item['ctx']['error']}"

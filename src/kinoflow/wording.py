@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 LIMITS = ("ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length", "pattern")
 SCALARS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
@@ -185,7 +186,9 @@ def default(field: FieldInfo, quote: str = "") -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, BaseModel):
         return "as below"
-    return "empty" if value in (None, "", (), {}) else f"{quote}{json.dumps(value, ensure_ascii=False)}{quote}"
+    if value in (None, "", (), {}):
+        return "empty"
+    return f"{quote}{json.dumps(to_jsonable_python(value, by_alias=True), ensure_ascii=False)}{quote}"
 
 
 def listed(names: Iterable[Any], quote: str = "", last: str = "or") -> str:

@@ -13,15 +13,31 @@ from pathlib import Path
 from typing import Any
 
 from kinoflow import config as configuration
-from kinoflow.datasets import listing, roles
+from kinoflow.datasets import listing
 from kinoflow.errors import KinoflowError
 from kinoflow.features.options import RunWeights
 from kinoflow.fingerprint import stage_code
-from kinoflow.layout import LABEL_FILES, SPEED, Dataset, Layout, Shards, contents, needs_roles, user_weights
+from kinoflow.layout import (
+    LABEL_FILES,
+    READS,
+    SPEED,
+    Dataset,
+    Layout,
+    Shards,
+    annotation_options,
+    contents,
+    needs_roles,
+    start_weights,
+    user_weights,
+)
 from kinoflow.options import resolved
+from kinoflow.report.options import ClaimsOptions
 from kinoflow.run_state import FROZEN, RunState
+from kinoflow.runs import Runs
+from kinoflow.stock import Stock, roles_path, said
 from kinoflow.store.files import sha256_of, write_json
 
+GPU_DEVICES = ("nvidia[0-9]*", "kfd")  # of CUDA and of ROCm
 NOTHING = "(?!)"  # a wildcard that stands for none
 
 
@@ -31,15 +47,15 @@ class Flow:
     def __init__(self, workflow: Any, config: dict[str, Any]):
         self.state = RunState(workflow)
         self.codes: dict[str, str] = {}
-        self._scans: dict[Any, Any] = {}
-        self._stocks: dict[Any, Any] = {}
-        record = _said(self._read, workflow) if self.state.main else self.state.record()
+        self.stock = Stock(self.state)
+        record = said(self._read, workflow) if self.state.main else self.state.record()
         config.clear()
         config.update(record["config"])
         self.codes.update(record["codes"])
         study = configuration.Study.model_validate(record["config"])
         self.layout = Layout(study, record["weights"])
         self.study = study.study
+        self.runs = Runs(self.layout)
         self.datasets = {dataset.folder: dataset for dataset in self.layout.datasets.values()}
         if self.state.main:
             self.state.choose(json.dumps([record["config"], record["weights"]], sort_keys=True))
@@ -58,6 +74,8 @@ class Flow:
             if not Path(path).is_file():
                 raise KinoflowError(f"features: the weights file {path} is not there")
             weights[path] = sha256_of(path)
+        for path in start_weights(study):  # another study may still have to train them: a dry run bears with that
+            weights[path] = sha256_of(path) if Path(path).is_file() else ""
         return {"config": json.loads(resolved(study)), "codes": {}, "weights": weights}
 
     # ------------------------------------------------------------ the run
@@ -72,11 +90,13 @@ class Flow:
         if not self.state.main:
             return
         self.state.begin()
+        for path, run in start_weights(self.layout.study).items():
+            if not self.layout.weights[path]:
+                raise SystemExit(f"{run}.network.weights: there is no file {path}; train it first, or correct the path")
         record = {"config": self.layout.study.model_dump(mode="json", by_alias=True), "codes": self.codes}
         self.state.freeze(record | {"weights": self.layout.weights})
         for dataset in self.datasets.values():
-            for shard in listing.shard_names(dataset.options.shards):
-                self._states(dataset, shard)
+            self.stock.keep(dataset)
         for folder, values in contents(self.layout).items():
             path = Path("data", folder, "contents.json")
             old = json.loads(path.read_text()) if path.exists() else {}
@@ -98,25 +118,39 @@ class Flow:
     def options(self, kind: str, *exclude: str) -> Callable[[Any], str]:
         """Return a function of wildcards: the resolved options of a stage as one JSON text.
 
-        ``kind``: render, scan, probe, files, index, download (of a dataset), frames, features, pca, report.
+        ``kind``: render, scan, probe, pictures, files, annotations, index, download (of a dataset), frames, flow, features,
+        pca, report, claims.
         """
 
         def text(wildcards: Any) -> str:
+            if kind == "claims":
+                return resolved(ClaimsOptions(claims=self.layout.study.claims, published=self.layout.study.published))
             if kind == "report":
                 return resolved(self.layout.study.report)
             if kind == "features":
                 return self.layout.features_json(self._shards(wildcards, "features").options)
-            if kind in ("frames", "pca"):
-                return resolved(self._shards(wildcards, kind).options, ("dataset", "features"))
+            if kind in ("frames", "flow", "pca"):
+                run = self._shards(wildcards, kind).options
+                text = resolved(run, READS[type(run)])
+                return self._with_numbering(text, wildcards) if kind == "frames" else text
             options = self._dataset(wildcards).options
             if kind in ("render", "download"):
                 return resolved(options.source, ("kind", "videos", *exclude))
+            if kind == "annotations":
+                return annotation_options(options)
             if kind == "scan":
-                scan = ("include", "exclude", "watch", "shards")
+                scan = ("include", "exclude", "watch", "shards", "content")
                 return resolved(options, tuple(name for name in type(options).model_fields if name not in scan))
             return resolved(getattr(options, kind), exclude)
 
         return text
+
+    def _with_numbering(self, text: str, wildcards: Any) -> str:
+        """Add to the options of frames how pictures are numbered, where these are what a dataset holds."""
+        options = self._dataset(wildcards).options
+        if options.content != "pictures":
+            return text
+        return json.dumps(json.loads(text) | {"pictures": json.loads(resolved(options.pictures))}, sort_keys=True)
 
     def root(self, wildcards: Any, input: Any) -> str:
         """Return the folder of the videos. It takes `input`, so Snakemake does not record it: a moved folder is the same."""
@@ -135,6 +169,12 @@ class Flow:
         """Return the threads that an extractor asks for."""
         return self._shards(wildcards, "features").options.threads
 
+    def gpu(self, wildcards: Any) -> int:
+        """Return how many GPUs a job of a network asks for: none on a machine without, where cores alone are the limit."""
+        plugin = self.state.workflow.executor_plugin
+        elsewhere = plugin is not None and not plugin.common_settings.local_exec
+        return int(elsewhere or any(any(Path("/dev").glob(name)) for name in GPU_DEVICES))
+
     def weights_flag(self, wildcards: Any, input: Any) -> str:
         """Return the flag that names an extractor's weight file."""
         path = self.layout.weight_file(self._shards(wildcards, "features").options)
@@ -151,10 +191,20 @@ class Flow:
 
     def annotations_digest(self, wildcards: Any) -> str:
         """Return a hash of the content of a dataset's label files: what triggers its index."""
-        if not self.state.main:
+        dataset = self._dataset(wildcards)
+        if not self.state.main or dataset.annotated:  # tables made by a rule are its input
             return ""
-        files = self._dataset(wildcards).annotations
+        files = dataset.annotations
         return " ".join(f"{name} {sha256_of(path)}" for name, path in files.items() if Path(path).is_file())
+
+    def published(self, wildcards: Any, input: Any) -> str:
+        """Return the folder of a dataset's annotation files. It is not recorded: a moved folder is the same."""
+        options = self._dataset(wildcards).options.annotations
+        return str(options and options.path)
+
+    def published_digest(self, wildcards: Any) -> str:
+        """Return a hash of the content of a dataset's annotation files: what triggers its labels and splits."""
+        return self.stock.published_digest(self._dataset(wildcards)) if self.state.main else ""
 
     # ------------------------------------------------------------ inputs
 
@@ -162,9 +212,22 @@ class Flow:
         """Return the marker of rendered or fetched videos; nothing for the user's own folder."""
         self.state.begin()
         dataset = self._dataset(wildcards)
-        if dataset.marker is None and not Path(dataset.root).is_dir():
-            raise SystemExit(f"datasets.{dataset.name}.source.path: there is no folder {dataset.root}")
+        if dataset.marker is None:
+            self._need(f"datasets.{dataset.name}.source.path", dataset.root)
         return [dataset.marker] if dataset.marker else []
+
+    def _need(self, key: str, folder: str) -> None:
+        """Stop a run, though not the plan of one, where a folder of the user is missing."""
+        if self.state.owned and not Path(folder).is_dir():
+            raise SystemExit(f"{key}: there is no folder {folder}")
+
+    def annotated(self, wildcards: Any) -> list[str]:
+        """Return the tables of labels and splits that the rule `annotations` makes for a dataset; none if it has other ones."""
+        self.state.begin()
+        dataset = self._dataset(wildcards)
+        if dataset.annotated and dataset.options.annotations:
+            self._need(f"datasets.{dataset.name}.annotations.path", str(dataset.options.annotations.path))
+        return [*dataset.annotations.values()] if dataset.annotated else []
 
     def tables(self, wildcards: Any) -> list[str]:
         """Return the probe tables of a dataset's shards."""
@@ -174,6 +237,12 @@ class Flow:
     def frames_shard(self, wildcards: Any) -> str:
         """Return the frame shard that a features shard is made from."""
         shards = self._shards(wildcards, "features").below
+        assert shards is not None
+        return f"{shards.folder}/{wildcards.shard}.h5"
+
+    def frames_of_flow(self, wildcards: Any) -> str:
+        """Return the frame shard that a flow shard is made from."""
+        shards = self._shards(wildcards, "flow").below
         assert shards is not None
         return f"{shards.folder}/{wildcards.shard}.h5"
 
@@ -212,9 +281,8 @@ class Flow:
     def sections(self) -> list[str]:
         """Return the section files of the report."""
         data = [f"10-data-{name}" for name in self.layout.datasets]
-        return [
-            f"results/{self.study}/sections/{name}.json" for name in (*data, *(f"20-pca-{n}" for n in self.layout.pca))
-        ]
+        pca = [f"20-pca-{name}" for name in self.layout.pca]
+        return [f"results/{self.study}/sections/{name}.json" for name in (*data, *pca, *self.runs.sections())]
 
     def data_section_inputs(self, wildcards: Any) -> dict[str, str]:
         """Return the tables that a dataset's section is made from."""
@@ -238,6 +306,8 @@ class Flow:
         for dataset in values["datasets"].values():
             for key in ("path", "place"):
                 dataset["source"].pop(key, None)
+            if dataset["annotations"]:
+                dataset["annotations"].pop("path")
             for key in LABEL_FILES:
                 dataset["index"][key] = dataset["index"][key] and Path(dataset["index"][key]).name
         for run in values["features"].values():
@@ -245,81 +315,33 @@ class Flow:
                 run["weights"] = f"file with sha256 {self.layout.weights[run['weights']]}"
             for key in SPEED:
                 run.pop(key)
+        for run in values["recognition"].values():
+            if run["network"]["weights"] in self.layout.weights:
+                run["network"]["weights"] = f"file with sha256 {self.layout.weights[run['network']['weights']]}"
         return json.dumps(values, sort_keys=True)
 
     def usage(self, wildcards: Any, input: Any) -> str:
         """Return the folders in which Snakemake notes down what jobs cost; they are not recorded: they differ each time."""
-        return " ".join(f"logs/usage/{folder}" for folder in self.datasets)
+        return " ".join(f"logs/usage/{folder}" for folder in (*self.datasets, self.study))
 
     # ------------------------------------------------------------ videos, as the main process sees them
 
     def digest(self, wildcards: Any) -> str:
         """Return what triggers a shard: a hash of its part of the folder. Jobs never look at the folder."""
-        if not self.state.main:
-            return ""
-        return listing.digest(self._states(self._dataset(wildcards), wildcards.shard))
+        return self.stock.digest(self._dataset(wildcards), wildcards.shard) if self.state.main else ""
 
     def roles_digest(self, wildcards: Any) -> str:
-        """Return what triggers a shard's partial sums: splits and tasks of its videos. Writes them for the stage to read.
+        """Return what triggers a shard's partial sums: splits and tasks of its videos."""
+        return self.stock.roles_digest(self._shards(wildcards, "pca"), wildcards.shard) if self.state.main else ""
 
-        Without tables of the user they follow from names and options, which trigger already: nothing to look at in a plan.
-        """
-        pca = self._shards(wildcards, "pca")
-        dataset = pca.dataset
-        if not (self.state.main and needs_roles(pca.options)) or not (dataset.annotations or self.state.owned):
-            return ""
-        found = _said(self._roles, dataset, wildcards.shard)
-        if self.state.owned:
-            roles.keep(Path(self._roles_path(dataset, wildcards.shard)), found)
-        return roles.digest(found) if dataset.annotations else ""
+    def tasks_digest(self, wildcards: Any) -> str:
+        """Return what triggers a shard's projection beside features and basis: the tasks of its videos, if they count."""
+        return self.stock.tasks_digest(self._shards(wildcards, "pca"), wildcards.shard) if self.state.main else ""
 
     def roles_flag(self, wildcards: Any, input: Any) -> str:
         """Return the flag that names the file with the roles of a shard's videos."""
         pca = self._shards(wildcards, "pca")
-        return f"--roles {self._roles_path(pca.dataset, wildcards.shard)}" if needs_roles(pca.options) else ""
-
-    def tasks_digest(self, wildcards: Any) -> str:
-        """Return what triggers a shard's projection beside features and basis: the tasks of its videos, if they count."""
-        pca = self._shards(wildcards, "pca")
-        if not (self.state.main and pca.options.by_task and pca.dataset.annotations):
-            return ""
-        found = _said(self._roles, pca.dataset, wildcards.shard)
-        return roles.digest({video: role._replace(split="", recording="") for video, role in found.items()})
-
-    def _roles_path(self, dataset: Dataset, shard: str) -> str:
-        return f"data/{dataset.folder}/index/{dataset.index}/roles/{shard}.json"
-
-    def _roles(self, dataset: Dataset, shard: str) -> dict[str, roles.Role]:
-        """Return the roles of a shard's videos. Without tables of the user they follow from each name alone."""
-        files = {name: Path(path) for name, path in dataset.annotations.items() if Path(path).is_file()}
-        states = self._states(dataset, shard)
-        if not files:
-            return roles.roles_of(states, dataset.options.index)
-        stamps = tuple(path.stat().st_mtime_ns for path in files.values())
-        key = ("roles", dataset.folder, dataset.index, stamps, self._seen(dataset))
-        if key not in self._scans:
-            shards = (self._states(dataset, name) for name in listing.shard_names(dataset.options.shards))
-            videos = [video for states in shards for video in states]
-            self._scans[key] = roles.roles_of(videos, dataset.options.index, files.get("labels"), files.get("splits"))
-        return {video: self._scans[key][video] for video in states}
-
-    def _seen(self, dataset: Dataset) -> Any:
-        """A render or fetch in this very run makes an earlier scan worthless."""
-        marker = Path(dataset.marker) if dataset.marker else None
-        return (dataset.folder, marker.stat().st_mtime_ns if marker and marker.exists() else None)
-
-    def _states(self, dataset: Dataset, shard: str) -> dict[str, tuple[int, int, str]]:
-        seen, options, root = self._seen(dataset), dataset.options, Path(dataset.root)
-        if seen not in self._scans:
-            self._scans[seen] = {}
-            if root.is_dir():
-                scan = (root, options.shards, options.include, options.exclude, options.watch)
-                self._scans[seen] = _said(listing.scan, *scan)
-        if (seen, shard) not in self._stocks:
-            videos, data = self._scans[seen].get(shard, {}), Path("data", dataset.folder)
-            keep = self.state.owned and root.is_dir()
-            self._stocks[seen, shard] = listing.take_stock(root, videos, data, shard, options.watch, keep=keep)
-        return self._stocks[seen, shard]
+        return f"--roles {roles_path(pca.dataset, wildcards.shard)}" if needs_roles(pca.options) else ""
 
     # ------------------------------------------------------------ from wildcards to options
 
@@ -327,20 +349,14 @@ class Flow:
         return self.datasets[wildcards.dataset]
 
     def _all(self) -> list[Shards]:
-        return [*self.layout.frames.values(), *self.layout.features.values(), *self.layout.pca.values()]
+        return [
+            *self.layout.frames.values(),
+            *self.layout.flow.values(),
+            *self.layout.features.values(),
+            *self.layout.pca.values(),
+        ]
 
     def _shards(self, wildcards: Any, kind: str) -> Shards:
         folder = f"data/{wildcards.dataset}/{'features' if kind == 'pca' else kind}/{wildcards[kind if kind != 'pca' else 'features']}"
         folder += f"/pca/{wildcards.pca}" if kind == "pca" else ""
         return next(shards for shards in getattr(self.layout, kind).values() if shards.folder == folder)
-
-
-def _said(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function; what it has to say to the user ends the run as that one sentence.
-
-    Snakemake wraps an exception of an input function in a page of text, but lets SystemExit pass as it is.
-    """
-    try:
-        return function(*arguments)
-    except KinoflowError as error:
-        raise SystemExit(str(error)) from None

@@ -14,6 +14,7 @@ from kinoflow.datasets import listing
 from kinoflow.errors import DataError
 from kinoflow.store import tables
 from kinoflow.store.files import quick_hash, sha256_of
+from kinoflow.store.folders import content_hash, quick_content_hash
 
 SRC = Path(__file__).resolve().parents[2] / "src"
 NAMES = st.binary(min_size=1, max_size=40).map(lambda b: os.fsdecode(b.replace(b"\0", b"0").replace(b"/", b"|")))
@@ -96,6 +97,51 @@ def test_a_folder_that_is_also_linked_stands_under_its_own_name(root):
     (root / "alias").symlink_to("zoo")
     (root / "also").symlink_to("zoo")
     assert list(found(root)) == ["zoo/a.mp4"]
+
+
+@pytest.fixture
+def clips(tmp_path):
+    for clip, count in (("7", 3), ("a/12", 2), (".hidden", 1)):
+        (tmp_path / "clips" / clip).mkdir(parents=True)
+        for i in range(count):
+            (tmp_path / "clips" / clip / f"{i:05d}.jpg").write_bytes(bytes(10 + i))
+    (tmp_path / "clips/readme.txt").touch()
+    (tmp_path / "clips/7/.thumbs").touch()
+    return tmp_path / "clips"
+
+
+def folders(root, *words, **named):
+    return {
+        clip: seen for shard in listing.scan_folders(root, 4, *words, **named).values() for clip, seen in shard.items()
+    }
+
+
+def test_a_folder_with_files_is_a_clip_by_their_size_and_last_change(clips):
+    found = folders(clips)
+    assert {clip: size for clip, (size, _) in found.items()} == {"7": 33, "a/12": 21}
+    os.utime(clips / "7/00001.jpg", (2**31, 2**31))
+    assert folders(clips)["7"] == (33, 2**31 * 10**9) and folders(clips)["a/12"] == found["a/12"]
+    assert {clip: size for clip, (size, _) in folders(clips, watch="quick").items()} == {"7": 3, "a/12": 2}
+    assert folders(clips, watch="names") == {"7": (0, 0), "a/12": (0, 0)}
+    assert set(folders(clips, ["*"], ["a/*"])) == {"7"} and set(folders(clips, ["a/*"])) == {"a/12"}
+
+
+@pytest.mark.parametrize("watch", ["content", "quick"])
+def test_a_touched_clip_of_pictures_keeps_its_token_if_its_files_are_the_same(clips, tmp_path, watch):
+    table = tmp_path / "000.csv"
+    hashes = {"sha256": content_hash(clips / "7"), "quick": quick_content_hash(clips / "7")}
+    tables.write(table, [tables.Probed(video="7", status="readable", **hashes)], tables.Probed)
+    seen = {"7": folders(clips, watch=watch)["7"]}
+    first = listing.name_states(clips, seen, {}, table, watch)
+    (clips / "7/00001.jpg").rename(clips / "7/x")
+    (clips / "7/x").rename(clips / "7/00001.jpg")
+    os.utime(clips / "7", (2**31, 2**31))
+    touched = listing.name_states(clips, {"7": folders(clips, watch=watch)["7"]}, first, table, watch)
+    assert touched["7"][1] != first["7"][1] and touched["7"][2] == first["7"][2]
+    (clips / "7/00001.jpg").write_bytes(b"other" if watch == "quick" else b"other bytes")
+    os.utime(clips / "7", (2**31 + 9, 2**31 + 9))
+    changed = listing.name_states(clips, {"7": folders(clips, watch=watch)["7"]}, touched, table, watch)
+    assert changed["7"][2] != first["7"][2]
 
 
 def test_of_two_links_to_a_folder_elsewhere_the_first_by_name_counts(root, tmp_path):

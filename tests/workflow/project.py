@@ -87,7 +87,7 @@ def jobs_in(text: str) -> list[str]:
     names = []
     for rule, body in found:
         cards = re.search(r"wildcards: (.*)", body)
-        told = [c for c in cards[1].split(", ") if c.split("=")[0] in ("shard", "name")] if cards else []
+        told = [c for c in cards[1].split(", ") if c.split("=")[0] in ("shard", "name", "run", "seed")] if cards else []
         names.append(" ".join([rule, *told]))
     return sorted(name for name in names if name != "all")
 

@@ -83,6 +83,30 @@ rule probe:
         " --options {params.options:q} --code {params.code} --log {log}"
 
 
+rule probe_pictures:
+    input:
+        flow.fetched,
+    output:
+        update("data/{dataset}/probe/{shard}.csv"),
+    log:
+        "logs/probe/{dataset}/{shard}.log",
+    benchmark:
+        "logs/usage/{dataset}/probe/{shard}.jsonl"
+    wildcard_constraints:
+        dataset=flow.folders(content="pictures"),
+    conda:
+        "../../envs/media.yaml"
+    params:
+        code=flow.code("kinoflow.media.numbered:probe_pictures"),
+        options=flow.options("pictures"),
+        videos=flow.digest,
+        list="data/{dataset}/lists/{shard}.json",
+        root=flow.root,
+    shell:
+        "python -m kinoflow probe-pictures --root {params.root:q} --list {params.list} --table {output}"
+        " --options {params.options:q} --code {params.code} --log {log}"
+
+
 rule probe_files:
     input:
         flow.fetched,
@@ -126,8 +150,36 @@ rule inventory:
         " --unreadable {output.unreadable} --log {log}"
 
 
+rule annotations:
+    input:
+        inventory="data/{dataset}/inventory.csv",
+    output:
+        labels="data/{dataset}/annotations/{annotations}/labels.csv",
+        splits="data/{dataset}/annotations/{annotations}/splits.csv",
+        classes="data/{dataset}/annotations/{annotations}/classes.txt",
+        missing="data/{dataset}/annotations/{annotations}/missing.csv",
+    log:
+        "logs/annotations/{dataset}/{annotations}.log",
+    benchmark:
+        "logs/usage/{dataset}/annotations/{annotations}.jsonl"
+    wildcard_constraints:
+        annotations="[0-9a-f]{10}",
+    conda:
+        "../../envs/media.yaml"
+    params:
+        code=flow.code("kinoflow.datasets.published.annotations:annotations"),
+        options=flow.options("annotations"),
+        content=flow.published_digest,
+        folder=flow.published,
+    shell:
+        "python -m kinoflow annotations --annotations {params.folder:q} --inventory {input.inventory}"
+        " --labels {output.labels} --splits {output.splits} --classes {output.classes} --missing {output.missing}"
+        " --options {params.options:q} --log {log}"
+
+
 rule index:
     input:
+        flow.annotated,
         inventory="data/{dataset}/inventory.csv",
     output:
         videos="data/{dataset}/index/{index}/videos.csv",

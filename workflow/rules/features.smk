@@ -17,7 +17,7 @@ rule features:
         "../../envs/torch.yaml"
     threads: flow.threads
     resources:
-        gpu=1,
+        gpu=flow.gpu,
     params:
         code=flow.code("kinoflow.features.extract:features"),
         options=flow.options("features"),
@@ -45,7 +45,7 @@ rule features_of_videos:
         "../../envs/torch.yaml"
     threads: flow.threads
     resources:
-        gpu=1,
+        gpu=flow.gpu,
     params:
         code=flow.code("kinoflow.features.extract:features"),
         options=flow.options("features"),

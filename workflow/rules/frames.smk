@@ -1,3 +1,6 @@
+# From videos, or from folders of pictures, to frames of model size.
+
+
 rule frames:
     input:
         table="data/{dataset}/probe/{shard}.csv",
@@ -7,6 +10,8 @@ rule frames:
         "logs/frames/{dataset}/{frames}/{shard}.log",
     benchmark:
         "logs/usage/{dataset}/frames/{frames}-{shard}.jsonl"
+    wildcard_constraints:
+        dataset=flow.folders(content="videos"),
     conda:
         "../../envs/media.yaml"
     params:
@@ -15,4 +20,26 @@ rule frames:
         root=flow.root,
     shell:
         "python -m kinoflow frames --root {params.root:q} --table {input.table} --shard {output}"
+        " --options {params.options:q} --code {params.code} --log {log}"
+
+
+rule picture_frames:
+    input:
+        table="data/{dataset}/probe/{shard}.csv",
+    output:
+        update("data/{dataset}/frames/{frames}/{shard}.h5"),
+    log:
+        "logs/frames/{dataset}/{frames}/{shard}.log",
+    benchmark:
+        "logs/usage/{dataset}/frames/{frames}-{shard}.jsonl"
+    wildcard_constraints:
+        dataset=flow.folders(content="pictures"),
+    conda:
+        "../../envs/media.yaml"
+    params:
+        code=flow.code("kinoflow.media.picture_frames:picture_frames"),
+        options=flow.options("frames"),
+        root=flow.root,
+    shell:
+        "python -m kinoflow picture-frames --root {params.root:q} --table {input.table} --shard {output}"
         " --options {params.options:q} --code {params.code} --log {log}"

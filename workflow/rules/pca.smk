@@ -3,6 +3,7 @@
 
 rule pca_partial:
     input:
+        flow.annotated,
         features="data/{dataset}/features/{features}/{shard}.h5",
     output:
         "data/{dataset}/features/{features}/pca/{pca}/partial/{shard}.h5",

@@ -1,5 +1,6 @@
 # Each subject writes one section; the page joins them.
 localrules:
+    claims,
     report,
 
 
@@ -41,9 +42,29 @@ rule pca_section:
         " --options {params.options:q} --log {log}"
 
 
+rule claims:
+    input:
+        metrics=flow.runs.results(),
+    output:
+        overview=f"results/{flow.study}/metrics.csv",
+        table=f"results/{flow.study}/claims.csv",
+        section=f"results/{flow.study}/sections/80-claims.json",
+    log:
+        f"logs/report/{flow.study}/claims.log",
+    conda:
+        "../../envs/media.yaml"
+    params:
+        code=flow.code("kinoflow.report.outcome:claims"),
+        options=flow.options("claims"),
+    shell:
+        "python -m kinoflow claims --metrics {input.metrics} --overview {output.overview} --table {output.table}"
+        " --section {output.section} --options {params.options:q} --log {log}"
+
+
 rule report:
     input:
         sections=flow.sections(),
+        timings=flow.runs.timings(),
     output:
         report(
             f"results/{flow.study}/report.html",
@@ -61,6 +82,7 @@ rule report:
         study=flow.study,
         config=flow.config_text,
         usage=flow.usage,
+        files=runs.flags,
     shell:
-        "python -m kinoflow report --sections {input.sections} --page {output} --study {params.study}"
+        "python -m kinoflow report {params.files} --page {output} --study {params.study}"
         " --config {params.config:q} --usage {params.usage} --options {params.options:q} --log {log}"

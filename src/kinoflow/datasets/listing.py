@@ -8,6 +8,7 @@ first seen, kept as long as the content is the same. Nothing here knows Snakemak
 import fnmatch
 import hashlib
 import heapq
+import itertools
 import json
 import os
 import re
@@ -18,10 +19,12 @@ from kinoflow.errors import DataError
 from kinoflow.progress import log
 from kinoflow.store import tables
 from kinoflow.store.files import quick_hash, sha256_of, write_text
+from kinoflow.store.folders import content_hash, quick_content_hash
 
 Seen = tuple[int, int]  # size in bytes, time of last change in ns; (0, 0) where nobody looked
 State = tuple[int, int, str]  # the same and the token
 LOOKS: dict[str, Callable[[str], str]] = {"sha256": sha256_of, "quick": quick_hash}  # columns of the probe table
+LOOKS_INSIDE: dict[str, Callable[[str], str]] = {"sha256": content_hash, "quick": quick_content_hash}  # of folders
 
 
 def shard_names(shards: int) -> list[str]:
@@ -68,6 +71,41 @@ def scan(
             if seen:
                 found[_number(path, shards)][path] = seen
     return dict(zip(shard_names(shards), found, strict=True))
+
+
+def scan_folders(
+    root: str | os.PathLike,
+    shards: int,
+    include: Iterable[str] = ("*",),
+    exclude: Iterable[str] = (),
+    watch: str = "content",
+) -> dict[str, dict[str, Seen]]:
+    """Return {shard: {path below root: (size, mtime_ns)}} of every folder with files in it, but the root itself.
+
+    As ``scan``, with folders in place of files. Size and time are those of all files of a folder, with the last change of the
+    folder itself; with ``watch: quick`` the number of its files and its own time only: nothing in it is looked at.
+    """
+    found: list[dict[str, Seen]] = [{} for _ in range(shards)]
+    wanted, unwanted = _matcher(include), _matcher(exclude)
+    files = _entries(os.fspath(root), unwanted)  # those of a folder come one after the other
+    for folder, group in itertools.groupby(files, key=lambda file: file[0].rpartition("/")[0]):
+        if folder and wanted(folder) and not unwanted(folder):
+            entries = [entry for _, entry in group]
+            found[_number(folder, shards)][folder] = _look_inside(os.path.join(root, folder), entries, watch)
+    return dict(zip(shard_names(shards), found, strict=True))
+
+
+def _look_inside(folder: str, entries: list[os.DirEntry], watch: str) -> Seen:
+    if watch == "names":
+        return 0, 0
+    try:
+        own = Path(folder).stat().st_mtime_ns
+    except OSError as error:
+        raise _hidden_from_us(folder, error) from None
+    if watch == "quick":
+        return len(entries), own
+    seen = [_look(entry, False) or (0, 0) for entry in entries]
+    return sum(size for size, _ in seen), max(own, *(time for _, time in seen))
 
 
 def _matcher(globs: Iterable[str]) -> Callable[[str], object]:
@@ -167,7 +205,7 @@ def _hashes(table: str | Path, column: str) -> dict[str, str]:
 
 def _hash(path: str, column: str) -> str | None:
     try:
-        return LOOKS[column](path)
+        return (LOOKS_INSIDE if Path(path).is_dir() else LOOKS)[column](path)
     except OSError:
         return None  # gone, or closed to us: not the same as when it was probed; the next probe gives the reason
 

@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from kinoflow.datasets.kitchen.options import KitchenOptions
-from kinoflow.media.options import ProbeOptions
+from kinoflow.datasets.published.options import AnnotationFilesOptions
+from kinoflow.media.options import NumberedOptions, ProbeOptions
 from kinoflow.options import Form, Name, Options, UserPath, option
 
 Column = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -178,11 +179,22 @@ class IndexOptions(Options):
         return self
 
 
+class AnnotatedOptions(AnnotationFilesOptions):
+    """The annotation files of a published dataset: labels, splits and the order of classes come from them."""
+
+    path: UserPath | None = option(
+        None, "the folder of the annotation files, as they were published; empty: they are not read", "path"
+    )
+
+
 class ScanOptions(Options):
     """Which files of a folder are videos, and how a touched one is told from a changed one."""
 
     include: tuple[str, ...] = option(
-        ("*",), "globs on paths below the root (* also matches /): which files are videos", "globs", min_length=1
+        ("*",),
+        "globs on paths below the root (* also matches /): which files (folders of pictures) are videos",
+        "globs",
+        min_length=1,
     )
     exclude: tuple[str, ...] = option(
         (), "globs of files that are none (folder/* for whole folders); hidden files never are", "globs"
@@ -193,6 +205,9 @@ class ScanOptions(Options):
         "",
     )
     shards: int = option(16, "parts that are worked on at once; results do not depend on it", "shards", ge=1, le=1024)
+    content: Literal["videos", "pictures", "features"] = option(
+        "videos", "videos; pictures: clips that are folders of numbered pictures; features: feature files alone", ""
+    )
 
 
 class DatasetOptions(ScanOptions):
@@ -201,7 +216,33 @@ class DatasetOptions(ScanOptions):
     source: Annotated[KitchenSource | FolderSource | DownloadSource, Field(discriminator="kind")] = option(
         ..., "where it comes from", ""
     )
-    content: Literal["videos", "features"] = option("videos", "videos, or feature files alone", "")
+    mirror: bool = option(
+        True,
+        "a mirrored clip keeps its labels; false where classes tell left from right: clips are never mirrored then",
+        "",
+    )
     probe: ProbeOptions = option(ProbeOptions(), "how videos are examined", "")
+    annotations: AnnotatedOptions | None = option(
+        None, "labels and splits from the annotation files of a published dataset, in place of tables of your own", ""
+    )
+    pictures: NumberedOptions = option(
+        NumberedOptions(), "how pictures are numbered and how fast they follow (content: pictures)", ""
+    )
     index: IndexOptions = option(IndexOptions(), "labels, splits, recordings", "")
     files: FeatureFilesOptions = option(FeatureFilesOptions(), "how feature files are read (content: features)", "")
+
+    @model_validator(mode="after")
+    def _labels_come_from_one_place(self) -> Self:
+        if self.annotated and (self.index.labels or self.index.splits or self.index.class_per_folder):
+            raise ValueError(
+                "annotations: labels and splits come from these files, so leave out"
+                " index.labels, index.splits and index.class_per_folder"
+            )
+        if self.annotated and self.source.kind == "kitchen":
+            raise ValueError("annotations: the kitchen brings its own labels")
+        return self
+
+    @property
+    def annotated(self) -> bool:
+        """Whether labels and splits come from the annotation files of a published dataset."""
+        return self.annotations is not None and self.annotations.path is not None

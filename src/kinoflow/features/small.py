@@ -49,7 +49,7 @@ class Small(nn.Module):
             *(Block(a, b, stride) for a, b, stride in zip((STEM, *WIDTHS), WIDTHS, STRIDES, strict=False))
         )
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:  # there, this would load torch's compiler
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Running a function in a child process of its own: a crash, a hang or a memory hog there costs one answer, no more.
 
 The child is forked, so that a call costs milliseconds. It is safe beside the thread that ends a stage together with the
-workflow's main process (``command.end_with_main``): that thread waits inside the kernel and holds no lock.
+workflow's main process (``command.end_with_main``): that thread waits inside the kernel and holds no lock. Beside threads
+that compute it is safe for functions that take no lock of theirs: decoding does not.
 """
 
 import ctypes
@@ -12,6 +13,7 @@ import pickle
 import resource
 import select
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
+FORKING = threading.Lock()  # else a child forked meanwhile by another thread would hold this one's pipe open
 GRACE = 1.0  # seconds after which a child that nobody stopped ends itself
 
 
@@ -35,14 +38,15 @@ def isolated(function: Callable[..., Any], *arguments: Any, seconds: float, mega
     Raises StoppedError if the child raised, crashed (the signal is named) or went beyond a limit. The child ends with this
     process, however this process ends, and at the latest a second after its time is over.
     """
-    reading, writing = os.pipe()
     parent = os.getpid()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside a thread: see above
-        child = os.fork()
-    if child == 0:
-        _work(writing, parent, function, arguments, seconds, megabytes)
-    os.close(writing)
+    with FORKING:
+        reading, writing = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside a thread: see above
+            child = os.fork()
+        if child == 0:
+            _work(writing, parent, function, arguments, seconds, megabytes)
+        os.close(writing)
     status = None
     try:
         answer = _read(reading, time.monotonic() + seconds)

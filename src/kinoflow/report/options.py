@@ -1,10 +1,10 @@
 """Options of the report."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kinoflow.options import Options, option
+from kinoflow.options import Name, Options, option
 
 
 class ReportOptions(Options):
@@ -16,3 +16,43 @@ class ReportOptions(Options):
     variance_shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = option(
         (0.9, 0.95, 0.99), "shares of the variance for which the report tells the components needed", "share"
     )
+
+
+Level = Annotated[float, Field(ge=-1e9, le=1e9)]
+
+
+class ClaimOptions(Options):
+    """A claim: a run is better than others, or than a number, by more than a bar."""
+
+    claim: str = option(..., "a sentence that may turn out false", "", min_length=1)
+    room: Literal["recognition"] = option(..., "the room whose runs are compared", "")
+    treatment: Name = option(..., "the run that should be better", "")
+    baseline: Name | tuple[Name, ...] | Level = option(
+        ..., "the run that should be worse, several (the best of them in each seed), or a number such as chance", ""
+    )
+    metric: str = option(..., "the number compared: its place in metrics.json, such as verb.top1", "", min_length=1)
+    test: Name | None = option(None, "which of the runs' further tests (tests.<name>); empty: test", "")
+    bar: float = option(
+        0.0, "improvement that must be exceeded (below 0: not much worse)", "unit of the metric", ge=-1e9, le=1e9
+    )
+    better: Literal["higher", "lower"] = option("higher", "which values of the metric are the better ones", "")
+    unit: str = option("share", "unit of the metric", "")
+
+
+class PublishedFigure(Options):
+    """A figure that others have published, and the run of the study that it is compared with."""
+
+    room: Literal["recognition"] = option(..., "the room of the run", "")
+    run: Name = option(..., "the run that is like the published one", "")
+    test: Name | None = option(None, "which of the run's further tests (tests.<name>); empty: test", "")
+    metric: str = option("action.top1", "the share measured: its place in metrics.json", "", min_length=1)
+    value: float = option(..., "the published figure", "percent", ge=0, le=100)
+    source: str = option(..., "where it is published, and of which network", "", min_length=1)
+    recalled: bool = option(False, "quoted from memory: not looked up again", "")
+
+
+class ClaimsOptions(Options):
+    """All claims of a study, and what others have published."""
+
+    claims: dict[Name, ClaimOptions] = option({}, "the claims, by name", "")
+    published: tuple[PublishedFigure, ...] = option((), "the published figures", "")

@@ -5,6 +5,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from kinoflow.errors import ConfigError
 from kinoflow.progress import log
 from kinoflow.report import section
 from kinoflow.report.options import ReportOptions
-from kinoflow.report.section import Column, Figure, Section, Table, media_type, picture_size, printable
+from kinoflow.report.section import Column, Figure, Heading, Section, Table, media_type, picture_size, printable
 from kinoflow.report.style import PALETTE
 from kinoflow.report.svg import embedded
 from kinoflow.report.usage import usage_section
@@ -35,6 +36,7 @@ def report(
     study: str,
     usage: list[State] | None = None,
     config: str = "",
+    timings: list[In] | None = None,
 ) -> None:
     """Join the sections into one HTML page.
 
@@ -43,12 +45,23 @@ def report(
     study: name of the study
     usage: folders of Snakemake's benchmark files; they give the page its section on time and memory
     config: the study's whole configuration, as one JSON text
+    timings: section files on what was measured on this machine; their blocks stand in the section on time and memory
     """
     found = sorted((section.read(path) for path in sections), key=lambda item: (item.order, item.title))
-    costs = [usage_section(usage)] if usage else []
+    costs = _costs(usage or [], timings or [])
     html = _render(found, costs, printable(options.title or study), printable(study), _as_yaml(config))
     write_text(page, html)
     log.info("%s: %d sections, %.1f MB", page, len(found) + len(costs), len(html) / 1e6)
+
+
+def _costs(usage: list[Path], timings: list[Path]) -> list[Section]:
+    """Return the section on time and memory, if there is anything to tell; what rooms have measured stands at its end."""
+    if not usage and not timings:
+        return []
+    whole = usage_section(usage)
+    measured = sorted((section.read(path) for path in timings), key=lambda item: (item.order, item.title))
+    blocks = [block for item in measured for block in (Heading(item.title), *item.blocks)]
+    return [replace(whole, blocks=(*whole.blocks, *blocks))]
 
 
 def _as_yaml(config: str) -> str:

@@ -6,12 +6,14 @@
     /time     (N,) float64       seconds of each item
     /bytes    (N + 1,) int64     frames only: where each frame's bytes begin in x
     /shape    (V, 2) int32       frames only: height, width of the video's frames
-    attrs     what made it: JSON texts and plain values
+    attrs     what made it: JSON texts and plain values; of frames: store ("raw", "jpeg"), channels (3 if it is not there;
+              2 is optical flow, whose JPEGs are those of kinoflow.store.planes)
 
 No chunks, no filters: reading costs what a bare memory map costs. The same items give the same bytes of file, in whatever
 order they are added.
 """
 
+import hashlib
 import io
 import os
 import tempfile
@@ -25,9 +27,11 @@ import numpy as np
 
 from kinoflow.errors import DataError
 from kinoflow.store.files import replacing
+from kinoflow.store.planes import decode_planes
 
 BLOCK = 1 << 24  # bytes copied at a time
 FEATURES = (np.float16, np.float32)
+COLOURS = 3  # channels of frames whose shard does not say otherwise
 
 
 class _Item(NamedTuple):
@@ -43,8 +47,8 @@ class _Item(NamedTuple):
 class ShardWriter:
     """Collect videos one by one in a spool on disk, then write the shard in one piece: memory stays at one video."""
 
-    def __init__(self, spool: Any, frames: bool):
-        self._spool, self._frames = spool, frames
+    def __init__(self, spool: Any, frames: bool, channels: int = COLOURS):
+        self._spool, self._frames, self._channels = spool, frames, channels
         self._items: dict[str, _Item] = {}
 
     def add(
@@ -56,7 +60,7 @@ class ShardWriter:
     ) -> None:
         """Add one video.
 
-        x: features (T, D), float16 or float32; raw frames (T, H, W, 3) uint8; or an iterable of T coded pictures (bytes).
+        x: features (T, D), float16 or float32; raw frames (T, H, W, C) uint8; or an iterable of T coded pictures (bytes).
         time: (T,) seconds; a list may still grow while an iterable x is read. shape: (H, W) of coded pictures; raw frames
         tell it themselves.
         Raises DataError if the video is there already, or has not as many times as items.
@@ -78,9 +82,12 @@ class ShardWriter:
         self._items[video] = _Item(start, sizes, seconds, tuple(shape), kind)
 
     def _check(self, video: str, x: np.ndarray) -> None:
-        right = x.dtype == np.uint8 and x.ndim == 4 if self._frames else x.dtype in FEATURES and x.ndim == 2
+        if self._frames:
+            right = x.dtype == np.uint8 and x.ndim == 4 and x.shape[3] == self._channels
+        else:
+            right = x.dtype in FEATURES and x.ndim == 2
         if not right:
-            wanted = "(T, H, W, 3) uint8" if self._frames else "(T, D) float16 or float32"
+            wanted = f"(T, H, W, {self._channels}) uint8" if self._frames else "(T, D) float16 or float32"
             raise ValueError(f"{video!r}: x must be {wanted}, not {x.shape} {x.dtype}")
 
     def _write(self, path: Path, attrs: dict[str, Any], empty: tuple[np.dtype, tuple[int, ...]]) -> None:
@@ -143,10 +150,10 @@ def writing(
 ) -> Iterator[ShardWriter]:
     """Write a shard: add videos inside the block; the file appears when the block ended well.
 
-    ``width`` and ``dtype`` speak for a features shard without any row.
+    ``width`` and ``dtype`` speak for a features shard without any row. Frames have as many channels as attrs say.
     """
     with replacing(path) as new, tempfile.TemporaryFile(dir=new.parent) as spool:
-        writer = ShardWriter(spool, frames)
+        writer = ShardWriter(spool, frames, attrs.get("channels", COLOURS))
         yield writer
         spool.flush()
         empty = (np.dtype(np.uint8), ()) if frames else (np.dtype(dtype), (width,))
@@ -157,6 +164,7 @@ class Shard:
     """A shard opened for reading. Pickles and forks safely: the map is made anew from the path.
 
     x: (N, D) features, or (bytes,) uint8 of frames. offsets: (V + 1,). time: (N,) seconds. videos: V names, sorted.
+    channels: of frames, 3 colours or 2 of optical flow (x to the right, y down).
     """
 
     def __init__(self, path: str | Path):
@@ -164,6 +172,7 @@ class Shard:
         try:
             with h5py.File(self.path, "r") as file:
                 self.attrs = {key: v.item() if isinstance(v, np.generic) else v for key, v in file.attrs.items()}
+                self.channels = int(self.attrs.get("channels", COLOURS))
                 self.videos = [os.fsdecode(name) for name in file["video"][()]]
                 self.offsets, self.time = file["offsets"][()], file["time"][()]
                 self.bytes = file["bytes"][()] if "bytes" in file else None
@@ -219,19 +228,48 @@ class Shard:
         """Return the time of each item of a video, (T,) seconds."""
         return self.time[self.span(video)]
 
+    def content(self, video: str) -> str:
+        """Return what stands for a video's frames: a hash of how they are stored, their size, times and bytes."""
+        items = self.span(video)
+        marks = self.bytes[items.start : items.stop + 1]
+        size = self.shape[self._place[video]].tolist()
+        digest = hashlib.sha256(f"{self.attrs['store']} {self.channels} {size}".encode())
+        for part in (marks - marks[0], self.times(video), self._plain[marks[0] : marks[-1]]):
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
+
     def frames(self, video: str, which: np.ndarray | None = None) -> np.ndarray:
-        """Return frames of a video, (T, H, W, 3) uint8; ``which`` picks some by number. Raw frames are a view if all are asked for."""
+        """Return frames of a video, (T, H, W, C) uint8; ``which`` picks some by number. Raw frames are a view if all are asked for.
+
+        DataError if a coded picture cannot be read.
+        """
         height, width = (int(n) for n in self.shape[self._place[video]])
         span = self.span(video)
         if self.attrs["store"] == "raw":
             first, last = int(self.bytes[span.start]), int(self.bytes[span.stop])
-            frames = self._plain[first:last].reshape(-1, height, width, 3)
+            frames = self._plain[first:last].reshape(-1, height, width, self.channels)
             return frames if which is None else frames[which]
         wanted = np.arange(span.stop - span.start) if which is None else np.asarray(which)
-        out = np.empty((len(wanted), height, width, 3), np.uint8)
+        out = np.empty((len(wanted), height, width, self.channels), np.uint8)
         for i, j in enumerate(wanted):
-            out[i] = decode_jpeg(self.picture(video, int(j)))
+            out[i] = self._decoded(video, int(j), out.shape[1:])
         return out
+
+    def _decoded(self, video: str, index: int, shape: tuple[int, ...]) -> np.ndarray:
+        from PIL import Image
+
+        try:
+            picture = self.picture(video, index)
+            frame = decode_jpeg(picture) if self.channels == COLOURS else decode_planes(picture, shape[2], shape[0])
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            frame = np.empty(0)
+        if frame.shape != shape:
+            size = " x ".join(map(str, shape[:2]))
+            raise DataError(
+                f"{self.path}: the picture number {index} of {video!r} is no whole JPEG of {size} pixels;"
+                " delete the shard and run its stage again"
+            )
+        return frame
 
     def picture(self, video: str, index: int) -> bytes:
         """Return the stored bytes of one frame."""

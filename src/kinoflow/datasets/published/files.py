@@ -1,0 +1,89 @@
+"""The annotation files in a folder, found by the names under which they go round, and their lines."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kinoflow.errors import DataError
+from kinoflow.store.files import sha256_of
+
+
+class Files:
+    """The files of a folder and of the folders in it; hidden ones are not seen."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        try:
+            top = sorted((entry for entry in os.scandir(folder) if not entry.name.startswith(".")), key=_name)
+            below = [entry for place in top if place.is_dir() for entry in sorted(os.scandir(place), key=_name)]
+        except OSError as error:
+            raise DataError(f"{folder}: this folder cannot be listed: {error.strerror}") from None
+        self._levels = [[Path(entry.path) for entry in level if entry.is_file()] for level in (top, below)]
+
+    def all(self, pattern: str, nested: bool = False) -> list[Path]:
+        """Return the files whose whole name matches a regular expression, capitals or not; those in folders if none on top.
+
+        nested: those in folders, too
+        """
+        match = re.compile(pattern, re.IGNORECASE).fullmatch
+        top, below = ([path for path in level if match(path.name)] for level in self._levels)
+        return top + below if nested else top or below
+
+    def find(self, pattern: str) -> Path | None:
+        """Return the file whose name matches, None if there is none; DataError if there are two."""
+        found = self.all(pattern)
+        if len(found) > 1:
+            raise DataError(
+                f"{found[0]} and {found[1]} may both be the file that is looked for; move one of them to another place"
+            )
+        return found[0] if found else None
+
+    def need(self, pattern: str, example: str) -> Path:
+        """Return the one file whose name matches; DataError, naming ``example``, if there is none."""
+        found = self.find(pattern)
+        if found is None:
+            raise DataError(
+                f"{self.folder}: there is no {example} in this folder; put the dataset's annotation files there"
+            )
+        return found
+
+
+def digest_of(folder: str | os.PathLike) -> str:
+    """Return 16 hexadecimal digits that stand for the annotation files in a folder and in folders in it: names and content."""
+    paths = Files(Path(folder)).all(r".+\.(txt|csv|json)", nested=True)
+    lines = sorted(f"{path.relative_to(folder)}\0{sha256_of(path)}\0" for path in paths)
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _name(entry: os.DirEntry) -> str:
+    return entry.name
+
+
+def lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (file and line as errors begin, text) of the lines that are not empty; ends of any system, blanks cut off."""
+    text = _bytes(path).decode("utf-8-sig", "surrogateescape")
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield f"{path}, line {number}", line.strip()
+
+
+def read_json(path: Path, shape: type, what: str) -> Any:
+    """Return the content of a JSON file; DataError if it is none, or holds no ``shape`` (list, dict), called ``what``."""
+    try:
+        found = json.loads(_bytes(path))
+    except ValueError as error:
+        raise DataError(f"{path}: this is no JSON file ({error}); fetch it again") from None
+    if not isinstance(found, shape):
+        raise DataError(f"{path}: this is no {what}; check which file it is")
+    return found
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: this file cannot be read: {error.strerror}") from None

@@ -1,0 +1,55 @@
+"""Options of the stages that read the annotation files of published recognition datasets."""
+
+from typing import Literal
+
+from kinoflow.options import Options, option
+
+
+class AnnotationFilesOptions(Options):
+    """Which published dataset it is, and how its annotation files are read."""
+
+    kind: Literal["kinetics", "something_v1", "something_v2", "jester", "ucf101", "hmdb51"] = option(
+        ..., "the dataset that the annotation files belong to", ""
+    )
+    split: int = option(1, "which of the three splits (ucf101, hmdb51)", "", ge=1, le=3)
+    order: Literal["sorted", "file"] = option(
+        "sorted",
+        "order of the classes of something_v1 and jester, which give them no numbers: sorted by name, or as in the file",
+        "",
+    )
+    class_count: int | None = option(
+        None, "classes that there must be; empty: as many as published (Kinetics: 400)", "classes", ge=1, le=1_000_000
+    )
+
+
+class PublishedOptions(AnnotationFilesOptions):
+    """Which published dataset it is, how its files are read, and which files may be its videos."""
+
+    include: tuple[str, ...] = option(
+        ("*",), "globs on paths below the root (* also matches /): which files may be videos", "globs", min_length=1
+    )
+    exclude: tuple[str, ...] = option((), "globs of files that are none (folder/* for whole folders)", "globs")
+
+
+class ListFilesOptions(PublishedOptions):
+    """How list files are written."""
+
+    media: Literal["folders", "videos"] = option(
+        "folders", "what the list names: folders of pictures, with their numbers of files, or video files", ""
+    )
+    prefix: str = option(
+        "", "text before each name; the published lists of Something v1 (and Jester) have something/v1/img/", ""
+    )
+    first_class: int = option(
+        0, "number of the first class (1 in published lists of videos, whose readers subtract it)", "", ge=0, le=1
+    )
+
+
+class AnnotationsOptions(PublishedOptions):
+    """How labels and splits are written."""
+
+    media: Literal["published", "folders", "videos"] = option(
+        "published",
+        "what stands for a clip: a folder of pictures or a video file; published: folders for something_v1 and jester",
+        "",
+    )

@@ -1,0 +1,47 @@
+"""Videos of a shard of pictures that need not be made again: those of the shard made before, and those of one not complete.
+
+Each video that is made goes into a small shard of its own at once (in ``.work``, which is no output), so that neither
+another video's failure nor a killed run costs it.
+"""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from kinoflow.store.files import read_keys
+from kinoflow.store.shards import Shard, ShardWriter, writing
+
+
+class Kept:
+    """What is known of the shard at a path, by the keys that tell what its videos were made from."""
+
+    def __init__(self, path: Path):
+        self._videos = {key: video for video, key in read_keys(path).items()}
+        self._shard = Shard(path) if self._videos else None
+        self._folder = path.parent / ".work" / path.name
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._videos or self._file(key).exists()
+
+    def put(
+        self, key: str, pictures: Iterable[bytes], times: Any, shape: tuple[int, int], attrs: dict[str, Any]
+    ) -> None:
+        """Keep one video: its stored pictures, their times (T,) in seconds, height and width."""
+        with writing(self._file(key), attrs, frames=True) as writer:
+            writer.add(key, pictures, times, shape)
+
+    def give(self, key: str, video: str, writer: ShardWriter) -> None:
+        """Add the pictures of a key to a shard, as those of ``video``."""
+        known = self._videos.get(key)
+        source, name = (self._shard, known) if self._shard and known is not None else (Shard(self._file(key)), key)
+        height, width = (int(side) for side in source.shape[source.videos.index(name)])
+        times = source.times(name)
+        writer.add(video, (source.picture(name, i) for i in range(len(times))), times, (height, width))
+
+    def clear(self) -> None:
+        """Forget what was kept aside: the shard is complete."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _file(self, key: str) -> Path:
+        return self._folder / f"{key}.h5"

@@ -1,0 +1,117 @@
+"""Clips that are folders of numbered pictures: which files they are, and the stage that looks at each of them once.
+
+A clip whose pictures are not all there, in one size and whole, is unreadable: nothing ever stands in for a lost picture.
+"""
+
+import json
+import os
+import re
+import struct
+from pathlib import Path, PurePosixPath
+
+from kinoflow.errors import DataError
+from kinoflow.media.options import NumberedOptions
+from kinoflow.options import resolved
+from kinoflow.progress import Progress, log
+from kinoflow.stage import Folder, In, Out
+from kinoflow.store.files import key_of, read_keys, write_keys
+from kinoflow.store.folders import content_hash, quick_content_hash, visible_files
+from kinoflow.store.tables import READABLE, UNREADABLE, Probed, read, write
+
+NUMBER = re.compile(r"\{frame(:[^{}]*)?\}")
+
+
+def probe_pictures(root: Folder, list: In, table: Out, options: NumberedOptions, code: str = "") -> None:
+    """Look at every picture of a shard's clips once and record what can be used.
+
+    A clip's row is carried over, its pictures unopened, if token, options and code are those that it was made with.
+
+    root: the folder below which the clips' folders lie
+    list: the list of the shard's clips, {folder below root: [size, time, token]} as JSON
+    table: the probe table to write
+    code: fingerprint of the stage's code; found out if not given
+    """
+    try:
+        tokens = {clip: state[2] for clip, state in json.loads(list.read_text()).items()}
+    except (ValueError, AttributeError, TypeError, IndexError, KeyError):
+        raise DataError(f"{list}: this is no list of clips; write it anew with `kinoflow lists`") from None
+    known = read_keys(table)
+    old = {row.video: row for row in read(table, Probed)} if known else {}
+    settings, rows, keys = resolved(options), [], {}
+    with Progress(f"probe {table.stem}", total=len(tokens), items="clips") as progress:
+        for clip in sorted(tokens, key=os.fsencode):
+            keys[clip] = key_of(tokens[clip], code, settings)
+            row = old.get(clip) if known.get(clip) == keys[clip] else None
+            if row is None:
+                row = _probed(Path(root, clip), clip, options)
+                log.info("probed %r: %s", clip, ", ".join(filter(None, [row.status, row.reason])))
+            if not row.sha256:
+                del keys[clip]  # gone, or not ours to read: look again the next time
+            rows.append(row)
+            progress.step()
+    write(table, rows, Probed)
+    write_keys(table, keys)
+
+
+def picture_files(folder: Path, options: NumberedOptions) -> list[Path]:
+    """Return the pictures of a clip in their order, paths; DataError if there is none, or one is missing in between."""
+    name = folder.name
+    start, end = (re.escape(part.format(name=name)) for part in NUMBER.split(options.pattern)[::2][:2])
+    pattern = re.compile(f"{start}([0-9]+){end}")
+    numbers = sorted(
+        int(found[1])
+        for file in visible_files(folder)
+        if (found := pattern.fullmatch(file)) and options.pattern.format(frame=int(found[1]), name=name) == file
+    )
+    numbers = [number for number in numbers if number >= options.first]
+    if not numbers:
+        raise DataError(f"it holds no picture called like {options.pattern.format(frame=options.first, name=name)!r}")
+    gap = next((want for want, number in enumerate(numbers, options.first) if want != number), None)
+    if gap is not None:
+        raise DataError(f"the picture {options.pattern.format(frame=gap, name=name)!r} is missing")
+    return [folder / options.pattern.format(frame=number, name=name) for number in numbers]
+
+
+def _probed(folder: Path, clip: str, options: NumberedOptions) -> Probed:
+    try:
+        hashes = {"sha256": content_hash(folder), "quick": quick_content_hash(folder)}
+    except OSError as error:
+        return Probed(video=clip, status=UNREADABLE, reason=f"the folder cannot be read: {error.strerror}")
+    try:
+        files = picture_files(folder, options)
+        sizes = [_size(file) for file in files]
+        odd = next((i for i, size in enumerate(sizes) if size != sizes[0]), None)
+        if odd is not None:
+            raise DataError(f"{files[odd].name!r} has {_told(sizes[odd])} pixels, the first picture {_told(sizes[0])}")
+    except DataError as error:
+        return Probed(video=clip, status=UNREADABLE, reason=str(error), **hashes)
+    return Probed(
+        video=clip,
+        fps=options.rate,
+        frames=len(files),
+        duration=len(files) / options.rate,
+        width=sizes[0][0],
+        height=sizes[0][1],
+        kept=True,
+        status=READABLE,
+        **hashes,
+    )
+
+
+def _size(file: Path) -> tuple[int, int]:
+    """Return width and height of a picture, read to its end; DataError if it is broken."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            size = image.size
+            image.draft(None, (max(1, size[0] // 8), max(1, size[1] // 8)))  # all is read, an eighth computed
+            image.load()
+        return size
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        said = "no picture" if "cannot identify" in str(error) else str(error)
+        raise DataError(f"the picture {PurePosixPath(file).name!r} is broken: {said}") from None
+
+
+def _told(size: tuple[int, int]) -> str:
+    return " x ".join(map(str, size))

@@ -1,0 +1,271 @@
+"""The one training loop: what a room hands over, and what comes back.
+
+A step takes a batch of samples (whose order is a permutation of each epoch), cut over processes and micro batches; its
+gradient is that of the mean over the whole batch. Everything random is a function of counters, and all that is not lies
+in the saved state: a training that was killed ends with the same bytes as one that was not.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from functools import reduce
+from itertools import tee
+from operator import add
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from kinoflow.errors import ConfigError, DataError
+from kinoflow.options import resolved
+from kinoflow.progress import Progress, log
+from kinoflow.training import checkpoint
+from kinoflow.training.devices import arithmetic, device_of, mixed, seed_strays
+from kinoflow.training.distributed import Team, team
+from kinoflow.training.draws import Draw, Order
+from kinoflow.training.events import Events
+from kinoflow.training.feed import Micro, batches, micros
+from kinoflow.training.groups import Group
+from kinoflow.training.history import History
+from kinoflow.training.meter import DivergedError, Meter
+from kinoflow.training.norm import ghost, synchronised
+from kinoflow.training.options import TrainingOptions
+from kinoflow.training.schedule import Plan, base_rate, share
+from kinoflow.training.seeds import name_places, sample_keys, seed_of
+from kinoflow.training.state import State, finite
+from kinoflow.training.stop import Stop, heard
+from kinoflow.training.update import Update
+
+__all__ = ["Draw", "Group", "Trainee", "fit"]
+
+BEST = "best.safetensors"  # in the work folder
+
+
+class Trainee(Protocol):
+    """What a room hands over to be trained. Derive from it: what is optional then has a default.
+
+    While it is trained, ``model`` is on the training's device and in training mode (for `validate`: in eval mode).
+    """
+
+    model: nn.Module
+    groups: Sequence[Group]
+    samples: int  # training samples, numbered from 0
+
+    def load(self, draws: list[Draw]) -> Any:
+        """Return a batch, on the CPU: tensors in dicts, tuples and lists. A pure function of the draws."""
+        ...
+
+    def losses(self, batch: Any) -> Mapping[str, Tensor]:
+        """Return named means over the batch (scalars), weights already in them; their sum is minimised."""
+        ...
+
+    def scores(self, batch: Any) -> Mapping[str, Any]:
+        """Return other means over the batch to be recorded, from the last forward pass: numbers, or scalars on the device."""
+        return {}
+
+    def validate(self) -> Mapping[str, float] | None:
+        """Return numbers of the model as it is; the first decides which weights are best (higher is better).
+
+        Called in every process, without gradients; what the first process returns counts.
+        """
+        return None
+
+    def order(self, epoch: int, seed: int) -> Sequence[int] | None:
+        """Return the sample numbers of an epoch, `samples` of them, repeats allowed; None: a permutation."""
+        return None
+
+    def rate(self, step: int, plan: Plan) -> float | None:
+        """Return the learning rate of a step (from 0) as a share of the base rate; None: as the options say."""
+        return None
+
+
+def fit(
+    trainee: Trainee,
+    options: TrainingOptions,
+    seed: int,
+    place: Path,
+    name: str,
+    *,
+    device: str = "auto",
+    events: Path | None = None,
+) -> History:
+    """Train ``trainee.model`` (in place), from where the state in ``place`` left off; return what was recorded.
+
+    place: a work folder (see workplace); name: for progress, as "train kitchen/tsm seed 0"; events: folder for
+    TensorBoard's file. Afterwards the model holds the weights to keep, on the device, in eval mode. Started by torchrun,
+    each process calls it alike; the first writes. Raises DataError or ConfigError if the training cannot be run, or
+    diverges.
+    """
+    with team(device) as processes:
+        chosen = device_of(device, processes.local)
+        with arithmetic(chosen, options.threads), synchronised(trainee.model) if processes.size > 1 else nullcontext():
+            return _Training(trainee, options, seed, Path(place), name, chosen, processes, events).run()
+
+
+class _Training:
+    """A training under way."""
+
+    def __init__(
+        self,
+        trainee: Trainee,
+        options: TrainingOptions,
+        seed: int,
+        place: Path,
+        name: str,
+        device: torch.device,
+        processes: Team,
+        events: Path | None,
+    ):
+        self.trainee, self.options, self.seed, self.name = trainee, options, seed, name
+        self.place, self.device, self.team, self.model = place, device, processes, trainee.model.to(device)
+        self.plan, self.precision = Plan.of(trainee.samples, options), mixed(device, options.precision)
+        self.update = Update(trainee.groups, self.model, options, device, processes)
+        self.meter, self.history = Meter(processes, device), History()
+        self.events = Events(events if processes.first else None)
+        self.state = State(place, options.save_minutes, resolved(options), seed, trainee.samples)
+        self.drops = name_places(self.model)
+        self.done, self.rate = 0, 0.0  # steps; the learning rate of the last one
+
+    def run(self) -> History:
+        """Train to the end; return the history."""
+        self.team.agree(self.model)
+        self._resume()
+        self.team.wait()  # nobody writes before everybody has read
+        try:
+            if self.done < self.plan.steps:
+                with heard() as stop:
+                    self._steps(stop)
+        except DivergedError as error:
+            raise DataError(f"{self.name}: {error}: {self._advice()}") from None
+        finally:
+            self.events.close()
+        self._keep()
+        return self.history
+
+    def _steps(self, stop: Stop) -> None:
+        start = self.done
+        order = Order(self.plan, self.seed, getattr(self.trainee, "order", None))
+        passes, ahead = tee(micros(order, start, self.options, self.team))  # workers load ahead of the steps
+        feed = batches(self.trainee.load, ahead, self.options.workers, self.device)
+        self.update.train()
+        with Progress(self.name, self.plan.steps - start, "steps") if self.team.first else nullcontext() as progress:
+            for one, batch in zip(passes, feed, strict=True):
+                self._pass(one, batch)
+                if one.last:
+                    self._step(stop)
+                    if progress:
+                        progress.step()
+
+    def _pass(self, one: Micro, batch: Any) -> None:
+        """Do one forward and backward pass."""
+        if one.number == 0:
+            self.update.begin()
+        head = one.draws[0]
+        seed_strays(self.device, seed_of(head.seed, head.epoch, head.position))
+        keys = sample_keys(one.draws, self.device) if self.drops else nullcontext()
+        with keys, ghost(not one.count), self.precision:
+            losses = self.trainee.losses(batch)
+            total = reduce(add, losses.values())
+        scores = getattr(self.trainee, "scores", None)
+        with torch.no_grad():
+            found = scores(batch) if scores else {}
+        self.update.backward(total, one.count / one.whole)
+        self.meter.add(self.done, one.count, losses, found)
+
+    def _step(self, stop: Stop) -> None:
+        """Change the weights; then record, validate and save what is due."""
+        self.rate = base_rate(self.options) * self._share()
+        self.update.step(self.rate)
+        self.done += 1
+        plan, options, done = self.plan, self.options, self.done
+        row, validation = plan.logs(done, options.log_every), plan.validates(done, options.validate_every)
+        epoch = done % plan.per_epoch == 0
+        if not (row or validation or epoch or done % self.meter.every == 0):
+            return
+        self.meter.read()
+        if epoch:
+            self.meter.end_epoch()
+        if row or validation:
+            self._record(self._validate() if validation else {})
+        stopping = self.team.any(stop.signal is not None, self.device)
+        if done == plan.steps or self.state.due or (stopping and self.state.quick):
+            self._save()
+        if stopping and done < plan.steps:
+            stop.obey()
+
+    def _share(self) -> float:
+        own = getattr(self.trainee, "rate", None)
+        found = own(self.done, self.plan) if own else None
+        return share(self.done, self.options, self.plan, self.meter.epochs) if found is None else found
+
+    def _record(self, validation: Mapping[str, float]) -> None:
+        head = {"step": self.done, "epoch": -(-self.done // self.plan.per_epoch), "learning_rate": self.rate}
+        means = {f"train/{name}": value for name, value in self.meter.end_row().items()}
+        self.history.rows.append(head | means | {f"validation/{name}": float(v) for name, v in validation.items()})
+        self.events.write(self.history.rows)
+
+    def _validate(self) -> Mapping[str, float]:
+        """Validate; keep the weights if they are the best so far. Return the numbers."""
+        validate = getattr(self.trainee, "validate", None)
+        self.model.eval()
+        with torch.no_grad():
+            numbers = self.team.from_first(validate() if validate else None)
+        self.update.train()
+        if not numbers:
+            if self.options.keep == "best":
+                raise ConfigError("training.keep: best needs a validation, and there is none; take last")
+            return {}
+        if self.team.first:
+            said = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+            log.info("%s: step %d of %d: %s", self.name, self.done, self.plan.steps, said)
+        if self.history.validated(self.done, numbers) and self.options.keep == "best" and self.team.first:
+            checkpoint.save(self.place / BEST, self.model, {})
+        return numbers
+
+    def _save(self) -> None:
+        if not finite(self.update.trained):
+            raise DivergedError(f"the weights after step {self.done} are no finite numbers")
+        if self.team.first:
+            values = {
+                "done": self.done,
+                "meter": self.meter.state(),
+                "rows": self.history.rows,
+                "best": self.history.best,
+            }
+            self.state.save(self.update.state() | values)
+        self.state.saved = time.monotonic()
+
+    def _resume(self) -> None:
+        if self.team.first:
+            self._say_rate()
+        state = self.state.load(self.device)
+        if state is None:
+            return
+        self.done = state["done"]
+        self.update.resume(state)
+        self.meter.resume(state["meter"])
+        self.history.rows, self.history.best = state["rows"], state["best"]
+        self.events.write(self.history.rows)
+        if self.team.first:
+            log.info("%s: continues after step %d of %d", self.name, self.done, self.plan.steps)
+
+    def _say_rate(self) -> None:
+        scaled = f" ({self.options.learning_rate:g} for {self.options.lr_at_batch})" if self.options.lr_at_batch else ""
+        text = "%s: %d samples, %d steps of %d, learning rate %g%s"
+        log.info(text, self.name, self.plan.samples, self.plan.steps, self.plan.batch, base_rate(self.options), scaled)
+
+    def _advice(self) -> str:
+        lower = f"lower training.learning_rate (now {self.options.learning_rate:g})"
+        clip = f"lower training.clip (now {self.options.clip:g})" if self.options.clip else "set training.clip"
+        exact = "" if self.options.precision == "float32" else ", or take precision: float32"
+        kept = f"; the state before it stays in {self.state.path}" if self.state.path.exists() else ""
+        return f"{lower}, or {clip}{exact}{kept}"
+
+    def _keep(self) -> None:
+        """Leave the weights to keep in the model."""
+        if self.options.keep == "best":
+            self.team.wait()  # for the first process to have written them
+            path = self.place / BEST
+            checkpoint.load_into(self.model, checkpoint.read(path)[0], path)
+        self.model.eval()

@@ -1,0 +1,46 @@
+"""A signal that asks the process to end is heard at once and obeyed at the end of a step, when the state can be saved."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stop:
+    """Whether a signal came, and which."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self.before: dict[int, Any] = {}
+
+    def _hear(self, number: int, frame: Any) -> None:
+        again, self.signal = self.signal is not None, number
+        if again:  # somebody is impatient: no step, no saving
+            self.obey()
+
+    def obey(self) -> None:
+        """Let the signal do what it would have done without us (another process's is a SIGTERM to us)."""
+        self.restore()
+        signal.raise_signal(self.signal or signal.SIGTERM)
+
+    def restore(self) -> None:
+        """Hand the signals back."""
+        while self.before:
+            signal.signal(*self.before.popitem())
+
+
+@contextmanager
+def heard() -> Iterator[Stop]:
+    """Hear signals inside the block (in the main thread only: elsewhere they cannot be)."""
+    stop = Stop()
+    if threading.current_thread() is threading.main_thread():
+        stop.before = {number: signal.signal(number, stop._hear) for number in SIGNALS}
+    try:
+        yield stop
+    finally:
+        stop.restore()
+    if stop.signal is not None:  # it came in the last step
+        stop.obey()

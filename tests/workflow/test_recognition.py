@@ -1,0 +1,125 @@
+"""Recognition in the workflow: one job for each run and seed; what changes reruns what depends on it, and no more."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from tests.workflow.project import Project, new_project
+
+from kinoflow.media.write import write_video
+
+STUDY = """
+study: trial
+datasets:
+  mine:
+    source: {kind: folder, path: videos}
+    shards: 2
+    index: {labels: labels.csv, splits: splits.csv}
+frames:
+  small: {dataset: mine, size: 32, store: raw}
+flow:
+  moves: {frames: small, method: dis_fast, store: raw}
+recognition:
+  still: &still
+    frames: small
+    seeds: [0, 1]
+    input: {kind: rgb, size: 32}
+    sampling: {segments: 4}
+    network: {backbone: small, shift: null}
+    augment: {crop: shift}
+    training: {steps: 3, batch: 2, optimiser: adamw, learning_rate: 0.001}
+  moving:
+    <<: *still
+    frames: moves
+    seeds: [0]
+    input: {kind: flow, frames: 2, size: 32}
+claims:
+  motion: {claim: motion helps, room: recognition, treatment: moving, baseline: still, metric: action.top1}
+report: {sheet_videos: 2, sheet_frames: 2}
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, make_video) -> Project:
+    """A finished study of two actions: a bar that moves to the left or to the right. Tests edit it, and undo what they did."""
+    project = new_project(tmp_path_factory.mktemp("recognition") / "project", make_video)
+    (project.place / "study.yaml").write_text(STUDY)
+    labels, splits = ["video,start,end,action"], ["video,split"]
+    for i in range(6):
+        write_video(project.place / f"videos/v{i}.mp4", bar(i % 2, i), 10, gop=6)
+        labels.append(f"v{i}.mp4,0,1.2,{('right', 'left')[i % 2]}")
+        splits.append(f"v{i}.mp4,{'test' if i > 3 else 'train'}")
+    (project.place / "labels.csv").write_text("\n".join(labels))
+    (project.place / "splits.csv").write_text("\n".join(splits))
+    project.jobs()
+    return project
+
+
+def bar(left: int, seed: int) -> np.ndarray:
+    """(12, 32, 32, 3) uint8"""
+    frames = np.full((12, 32, 32, 3), 40, np.uint8)
+    for i, frame in enumerate(frames):
+        place = 20 - i if left else 4 + seed + i
+        frame[:, place : place + 6] = 220
+    return frames
+
+
+@contextmanager
+def edited(project: Project, file: str, old: str, new: str) -> Iterator[list[str]]:
+    """Change a file for a while; gives the jobs that the change makes necessary."""
+    project.edit(file, old, new)
+    yield project.snakemake("-n")
+    project.edit(file, new, old)
+
+
+def rules(jobs: list[str]) -> set[str]:
+    return {job.split(" ")[0] for job in jobs}
+
+
+def test_every_run_and_seed_has_its_results(project):
+    folders = sorted(path.parent for path in project.place.glob("results/trial/recognition/*/*/metrics.json"))
+    assert [f"{folder.parent.name}/{folder.name}" for folder in folders] == [
+        "moving/seed-0",
+        "still/seed-0",
+        "still/seed-1",
+    ]
+    for folder in folders:
+        assert {path.name for path in folder.iterdir()} >= {"model.safetensors", "history.csv", "predictions.csv"}
+        assert 0 <= json.loads((folder / "metrics.json").read_text())["action"]["top1"] <= 1
+    assert "motion helps" in (project.place / "results/trial/claims.csv").read_text()
+
+
+def test_one_more_seed_is_one_more_training(project):
+    with edited(project, "study.yaml", "seeds: [0, 1]", "seeds: [0, 1, 2]") as jobs:
+        assert [job for job in jobs if "train" in job] == ["recognition_train run=still seed=2"]
+
+
+def test_an_option_of_testing_trains_nothing(project):
+    with edited(project, "study.yaml", "training: {", "test: {softmax: true}\n    training: {") as jobs:
+        assert rules(jobs) == {"recognition_evaluate", "recognition_section", "claims", "report"}
+
+
+def test_an_option_of_a_run_trains_that_run_alone(project):
+    with edited(project, "study.yaml", "kind: flow, frames: 2", "kind: flow, frames: 3") as jobs:
+        assert [job for job in jobs if "train" in job] == ["recognition_train run=moving seed=0"]
+
+
+def test_a_corrected_metric_trains_nothing(project):
+    with edited(project, "src/kinoflow/tasks/recognition/measures.py", "FEW = 5", "FEW = 6") as jobs:
+        assert "recognition_evaluate" in rules(jobs) and "recognition_train" not in rules(jobs)
+
+
+def test_a_change_of_the_flow_s_options_reaches_the_runs_that_read_it(project):
+    with edited(project, "study.yaml", "method: dis_fast", "method: dis_medium") as jobs:
+        assert {"optical_flow shard=000", "optical_flow shard=001", "recognition_train run=moving seed=0"} <= set(jobs)
+        assert "recognition_train run=still seed=0" not in jobs
+
+
+def test_a_deleted_checkpoint_is_trained_to_the_same_bytes(project):
+    path = project.place / "results/trial/recognition/moving/seed-0/model.safetensors"
+    before = path.read_bytes()
+    path.unlink()
+    project.snakemake(str(path.relative_to(project.place)))
+    assert path.read_bytes() == before

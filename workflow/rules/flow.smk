@@ -1,0 +1,20 @@
+# How far each point of a frame moves to the next: one pass over the stored frames.
+
+
+rule optical_flow:
+    input:
+        frames=flow.frames_of_flow,
+    output:
+        update("data/{dataset}/flow/{flow}/{shard}.h5"),
+    log:
+        "logs/flow/{dataset}/{flow}/{shard}.log",
+    benchmark:
+        "logs/usage/{dataset}/flow/{flow}-{shard}.jsonl"
+    conda:
+        "../../envs/media.yaml"
+    params:
+        code=flow.code("kinoflow.media.flow:flow"),
+        options=flow.options("flow"),
+    shell:
+        "python -m kinoflow flow --frames {input.frames} --shard {output}"
+        " --options {params.options:q} --code {params.code} --log {log}"

@@ -1,0 +1,89 @@
+# What is done in this clip? One training and one test for each run and seed.
+
+
+use rule train as recognition_train with:
+    input:
+        frames=flow.runs.shards("recognition"),
+        videos=flow.runs.table("recognition", "videos"),
+        segments=flow.runs.table("recognition", "segments"),
+        classes=flow.runs.classes("recognition"),
+    pathvars:
+        room="recognition",
+    threads: flow.runs.threads("recognition")
+    params:
+        room="recognition",
+        code=flow.code("kinoflow.tasks.recognition.train:recognition_train"),
+        options=flow.runs.options("recognition", "test", "test_on"),
+        data=flow.runs.data("recognition"),
+        start=flow.runs.start("recognition"),
+        weights=flow.runs.start_flag("recognition"),
+
+
+rule recognition_evaluate:
+    input:
+        models=f"results/{flow.study}/recognition/{{run}}/seed-{{seed}}/model.safetensors",
+        frames=flow.runs.shards("recognition"),
+        videos=flow.runs.table("recognition", "videos"),
+        segments=flow.runs.table("recognition", "segments"),
+    output:
+        metrics=f"results/{flow.study}/recognition/{{run}}/seed-{{seed}}/metrics{{test}}.json",
+        predictions=f"results/{flow.study}/recognition/{{run}}/seed-{{seed}}/predictions{{test}}.csv",
+        confusion=f"results/{flow.study}/recognition/{{run}}/seed-{{seed}}/confusion{{test}}.csv",
+    log:
+        f"logs/recognition/{flow.study}/{{run}}/seed-{{seed}}-test{{test}}.log",
+    benchmark:
+        f"logs/usage/{flow.study}/recognition_evaluate/{{run}}-{{seed}}{{test}}.jsonl"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=flow.gpu,
+    params:
+        code=flow.code("kinoflow.tasks.recognition.evaluate:recognition_evaluate"),
+        options=flow.runs.test("recognition"),
+        splits=flow.runs.splits("recognition"),
+        files=runs.flags,
+    shell:
+        "python -m kinoflow recognition-evaluate {params.files} --splits {params.splits} --metrics {output.metrics}"
+        " --predictions {output.predictions} --confusion {output.confusion}"
+        " --options {params.options:q} --log {log}"
+
+
+rule recognition_section:
+    input:
+        metrics=flow.runs.files("recognition", "metrics.json"),
+        histories=flow.runs.files("recognition", "history.csv"),
+        predictions=flow.runs.files("recognition", "predictions.csv"),
+        confusion=flow.runs.files("recognition", "confusion.csv"),
+        models=flow.runs.models("recognition"),
+        videos=flow.runs.section_table("recognition", "videos"),
+        segments=flow.runs.section_table("recognition", "segments"),
+        frames=flow.runs.pictures("recognition"),
+    output:
+        f"results/{flow.study}/sections/30-recognition-{{name}}.json",
+    log:
+        f"logs/report/{flow.study}/recognition-{{name}}.log",
+    conda:
+        "../../envs/torch.yaml"
+    params:
+        code=flow.code("kinoflow.tasks.recognition.figures:recognition_section"),
+        options=flow.runs.tests("recognition"),
+        files=runs.flags,
+    shell:
+        "python -m kinoflow recognition-section {params.files} --section {output} --options {params.options:q} --log {log}"
+
+
+rule recognition_speed:
+    input:
+        models=flow.runs.models("recognition"),
+    output:
+        f"logs/timings/{flow.study}/recognition-{{name}}.json",
+    log:
+        f"logs/report/{flow.study}/recognition-speed-{{name}}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 8  # all cores of most workstations: what measures time wants to be alone
+    params:
+        code=flow.code("kinoflow.tasks.recognition.speed:recognition_speed"),
+        files=runs.flags,
+    shell:
+        "python -m kinoflow recognition-speed {params.files} --section {output} --log {log}"

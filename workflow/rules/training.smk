@@ -1,0 +1,31 @@
+# What training looks like in every room. A room says `use rule train as ... with:` and fills in its own part.
+
+
+rule train:
+    output:
+        model=f"results/{flow.study}/<room>/{{run}}/seed-{{seed}}/model.safetensors",
+        history=f"results/{flow.study}/<room>/{{run}}/seed-{{seed}}/history.csv",
+    log:
+        f"logs/<room>/{flow.study}/{{run}}/seed-{{seed}}.log",
+    benchmark:
+        f"logs/usage/{flow.study}/<room>_train/{{run}}-{{seed}}.jsonl"
+    pathvars:
+        room="none",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=flow.gpu,
+    params:
+        room="none",
+        code="",
+        options="",
+        data="",
+        start="",
+        weights="",
+        files=runs.flags,
+        work=runs.work,
+    shell:
+        "python -m kinoflow {params.room}-train {params.files} {params.data} {params.weights} --model {output.model}"
+        " --history {output.history} --place {params.work} --seed {wildcards.seed} --options {params.options:q}"
+        " --code {params.code} --log {log}"
