@@ -1,6 +1,7 @@
 """What several tests share: real clips, as small as they can be, and the folder of real data where it is present."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 from kinoflow.media.write import write_video
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A shell without job control starts what it puts into the background with Ctrl-C ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
