@@ -22,10 +22,6 @@ class Runs:
     def __init__(self, layout: Layout):
         self._runs, self._study, self._weights = layout.runs, layout.study.study, layout.weights
 
-    def names(self, room: str) -> str:
-        """Return a pattern of the names of a room's runs."""
-        return "|".join(name for of, name in self._runs if of == room) or "(?!)"
-
     def options(self, room: str, *exclude: str) -> Callable[[Any], str]:
         """Return a run's resolved options as one JSON text, without what names files."""
 

@@ -22,19 +22,6 @@ T = TypeVar("T")
 PICTURES, CLIPS = 16, 4  # at once on a CPU: more is hardly faster (measured), and takes memory
 
 
-def device_of(name: str) -> torch.device:
-    """Return the device of a name: auto (CUDA where there is some), cpu, cuda, cuda:1; ConfigError if it is not there."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"device: {name!r} is no device; give auto, cpu or cuda") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device: there is no {name} on this machine; give cpu or auto")
-    return device
-
-
 @dataclass(frozen=True)
 class Arithmetic:
     """Where and how a network computes."""

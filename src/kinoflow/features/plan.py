@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from kinoflow.errors import ConfigError, DataError
-from kinoflow.features.arithmetic import Arithmetic, device_of
+from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.features.backbones import VIDEO_CLIP, is_video, member, usual_pictures
 from kinoflow.features.options import FeaturesOptions, RunWeights
 from kinoflow.features.transforms import Pictures, chosen
 from kinoflow.features.weights import DRAWN, published_file
 from kinoflow.options import resolved
 from kinoflow.store.files import key_of, sha256_of
+from kinoflow.training.devices import device_of
 
 PUBLISHED = "torchvision:"
 UNSAID = ("weights", "batch", "threads")  # told by their checksum; change no feature

@@ -46,7 +46,7 @@ def decode_video(path: str | Path, options: FramesOptions) -> Iterator[Block]:
     Raises DataError, naming the video, if it does not open or no frame comes out.
     """
     given = 0
-    with _telling(path):
+    with telling(path):
         for block in _chosen(path, options):
             given += len(block[1])
             yield block
@@ -64,7 +64,7 @@ def decode_needed(
     frames are sought, then all times come first. Raises DataError as ``decode_video`` does.
     """
     index = None
-    with _telling(path):
+    with telling(path):
         if needed(np.arange(LONG)).mean() <= SPARSE:
             index = frame_index(path)
         if index is not None and index.trusted and len(index.times):
@@ -85,8 +85,8 @@ def decode_needed(
 
 
 @contextmanager
-def _telling(path: str | Path) -> Iterator[None]:
-    """Name the video in what goes wrong inside."""
+def telling(path: str | Path) -> Iterator[None]:
+    """Name the video in what goes wrong inside: a DataError of one sentence."""
     try:
         yield
     except MemoryError:

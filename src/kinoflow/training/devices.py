@@ -21,7 +21,8 @@ def device_of(name: str, local: int = 0) -> torch.device:
     except RuntimeError:
         raise ConfigError(f"device: {name!r} is no device; give auto, cpu or cuda") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device: there is no {device} on this machine; give cpu, or start fewer processes")
+        missing = device if torch.cuda.is_available() else name
+        raise ConfigError(f"device: there is no {missing} on this machine; give cpu or auto, or start fewer processes")
     return device
 
 

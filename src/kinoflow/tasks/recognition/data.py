@@ -4,8 +4,7 @@ A clip is a row of segments.csv that is no phase; its frames are those whose tim
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -310,10 +309,10 @@ class Videos:
 
     def _listed(self, video: str):
         """Return the index of a video's packets, and which of its frames the options choose, (T,)."""
-        from kinoflow.media.decode import frame_index
+        from kinoflow.media.decode import frame_index, telling
 
         path, options = self.root / video, self.options
-        with _naming(video):
+        with telling(video):
             if not path.is_file():
                 raise DataError(f"it is not in {self.root}: correct the folder, or index it again")
             index = frame_index(path)
@@ -330,28 +329,13 @@ class Videos:
 
     def frames(self, video: str, numbers: np.ndarray) -> np.ndarray:
         """Return frames (n, H, W, 3) uint8; DataError if they do not come out of the video."""
-        from kinoflow.media.decode import decode_at
+        from kinoflow.media.decode import decode_at, telling
 
         index, taken = self._index(video)
         single, where = np.unique(taken[numbers], return_inverse=True)
-        with _naming(video):
+        with telling(video):
             blocks = [frames for frames, _ in decode_at(self.root / video, index, single, self.options)]
             got = sum(map(len, blocks))
             if got < len(single):
                 raise DataError(f"{len(single)} frames are wanted, {got} come out; exclude it")
         return np.concatenate(blocks)[where]
-
-
-@contextmanager
-def _naming(video: str) -> Iterator[None]:
-    """Name the video in what goes wrong inside."""
-    import av
-
-    try:
-        yield
-    except MemoryError:
-        raise
-    except av.FFmpegError as error:
-        raise DataError(f"{video!r} cannot be decoded: {error.strerror}") from None
-    except DataError as error:
-        raise DataError(f"{video!r} cannot be decoded: {error}") from None

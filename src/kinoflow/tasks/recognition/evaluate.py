@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from kinoflow.errors import ConfigError, DataError
-from kinoflow.features.arithmetic import Arithmetic, device_of
+from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.metrics.scores import ensemble, softmax
 from kinoflow.progress import log
 from kinoflow.stage import Folder, In, Out
@@ -18,6 +18,7 @@ from kinoflow.tasks.recognition.inputs import check_crops
 from kinoflow.tasks.recognition.measures import Outcome, check_groups, measures
 from kinoflow.tasks.recognition.options import ClipTestOptions
 from kinoflow.tasks.recognition.scoring import Scorer, Trained, read_checkpoint, run_name
+from kinoflow.training.devices import device_of
 
 DIGITS = 6  # of probabilities in tables
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from kinoflow.datasets.listing import scan
 from kinoflow.errors import ConfigError, DataError
-from kinoflow.features.arithmetic import Arithmetic, device_of
+from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.media.examine import examine
 from kinoflow.media.isolate import StoppedError, isolated
 from kinoflow.progress import Progress, log
@@ -25,6 +25,7 @@ from kinoflow.tasks.recognition.evaluate import DIGITS, probabilities, ranked
 from kinoflow.tasks.recognition.inputs import check_crops
 from kinoflow.tasks.recognition.options import ClipTestOptions, PredictOptions
 from kinoflow.tasks.recognition.scoring import Scorer, Trained, ahead, read_checkpoint, run_name
+from kinoflow.training.devices import device_of
 
 Guesses = list[tuple[str, float]]  # the likeliest classes with their probabilities
 

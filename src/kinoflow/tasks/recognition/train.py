@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinoflow.features.arithmetic import Arithmetic, device_of
+from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.media.options import FramesOptions
 from kinoflow.options import resolved
 from kinoflow.stage import Folder, In, Out, State
@@ -23,6 +23,7 @@ from kinoflow.tasks.recognition.model import Recogniser
 from kinoflow.tasks.recognition.options import ClipTestOptions, RecognitionOptions
 from kinoflow.tasks.recognition.scoring import Scorer, Trained, run_name
 from kinoflow.training import checkpoint
+from kinoflow.training.devices import device_of
 from kinoflow.training.distributed import is_first
 from kinoflow.training.groups import Group, one_group
 from kinoflow.training.loop import Draw, Trainee, fit
