@@ -32,6 +32,7 @@ wildcard_constraints:
     run="[A-Za-z0-9_-]+",
     seed="[0-9]+",
     test="(-[A-Za-z0-9_-]+)?",
+    table="[A-Za-z0-9_/-]+",
 
 
 include: flow.rules("datasets.smk")
@@ -41,6 +42,10 @@ include: flow.rules("features.smk")
 include: flow.rules("pca.smk")
 include: flow.rules("training.smk")
 include: flow.rules("recognition.smk")
+include: flow.rules("segmentation.smk")
+include: flow.rules("alignment.smk")
+include: flow.rules("anticipation.smk")
+include: flow.rules("abstraction.smk")
 include: flow.rules("report.smk")
 
 

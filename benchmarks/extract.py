@@ -70,7 +70,7 @@ def extraction(folder: str, repeats: int) -> dict[str, Any]:
     source = DecodedVideos(Path(folder), [row], decoding(plan.pictures))
     times: dict[str, list[float]] = {"extraction": [], "network": [], "decoding": [], "writing": []}
     with plan.how.settled():
-        extractor = Extractor(plan)
+        extractor = Extractor(plan, source)
         frames = np.concatenate([block.copy() for _, _, block in source.blocks("clip.mp4", everything)])
         ready = [
             plan.pictures(torch.from_numpy(part))
@@ -79,7 +79,7 @@ def extraction(folder: str, repeats: int) -> dict[str, Any]:
         ready = [part.contiguous(memory_format=torch.channels_last) for part in ready]
         for _ in range(repeats + 1):  # the first round warms up
             with timed(times["extraction"]):
-                rows, row_times = extractor.rows("clip.mp4", source)
+                rows, row_times = extractor.rows("clip.mp4")
             with timed(times["network"]), torch.inference_mode():
                 bare = [extractor.backbone(batch) for batch in ready]
             with timed(times["decoding"]):

@@ -23,7 +23,10 @@ COME_ALONG = {
     "cycler": "matplotlib",
     "markupsafe": "jinja2",
     "pydantic_core": "pydantic",
+    "tokenizers": "transformers",
+    "triton": "pytorch",
 }
+OPTIONAL = {"lmdb", "spacy"}  # asked for in one sentence where somebody's data needs them
 
 RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 
@@ -77,7 +80,7 @@ def loaded(module: str) -> set[str]:
         if name not in reached:
             reached.add(name)
             todo += ANYWHERE.get(name, ())
-    names = {name.partition(".")[0] for name in reached} - set(sys.stdlib_module_names) - {"kinoflow"}
+    names = {name.partition(".")[0] for name in reached} - set(sys.stdlib_module_names) - {"kinoflow"} - OPTIONAL
     return {PACKAGES.get(name, COME_ALONG.get(name, name)) for name in names}
 
 

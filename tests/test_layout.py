@@ -2,11 +2,13 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinoflow.config import Study, merge
+from kinoflow.config import merge
 from kinoflow.layout import Layout, contents
+from kinoflow.study import Study
 
 BASE = {
     "study": "trial",
@@ -23,7 +25,11 @@ def layout(weights: dict | None = None, **values) -> Layout:
 
 def paths(found: Layout) -> dict[str, str]:
     kinds = {"frames": found.frames, "features": found.features, "pca": found.pca}
-    of_shards = {f"{kind}.{name}": shards.folder for kind, all_ in kinds.items() for name, shards in all_.items()}
+    of_shards = {
+        f"{kind}.{name if isinstance(name, str) else name[0]}": shards.folder
+        for kind, all_ in kinds.items()
+        for name, shards in all_.items()
+    }
     of_data = {f"data.{name}": d.folder for name, d in found.datasets.items()}
     return of_shards | of_data | {f"index.{name}": d.index for name, d in found.datasets.items()}
 
@@ -88,8 +94,8 @@ def test_weights_count_by_content_and_a_run_s_by_its_name():
     )
     assert paths(first) == paths(same) != paths(other)
     assert "/a/w.pt" not in json.dumps(contents(first))
-    run = net({"run": "tsn", "seed": 2})
-    assert run.weight_file(run.study.features["net"]) == "results/trial/recognition/tsn/seed-2/model.safetensors"
+    run = net({"run": "tsn", "seed": 2, "study": "other"})
+    assert run.weight_file(run.study.features["net"]) == "results/other/recognition/tsn/seed-2/model.safetensors"
     assert (
         len({paths(found)["features.net"] for found in (first, other, run, net("none"), net("torchvision:DEFAULT"))})
         == 5
@@ -109,3 +115,40 @@ def test_contents_say_what_every_hash_stands_for_and_no_place_on_this_machine():
         if not name.startswith(("data", "index")):
             assert place.split("/", 2)[2] in values
     assert "somewhere" not in json.dumps(values)
+
+
+def each(**values) -> Layout:
+    weights = {"run": "known", "seed": "each"} | values
+    run = {"frames": "small", "seeds": [4, 7], "network": {"backbone": "small"}, "input": {"size": 32}}
+    return layout(
+        datasets={"mine": {"index": {"labels": "/labels.csv"}}},
+        recognition={"known": run},
+        features={"net": {"backbone": "trained", "weights": weights}},
+    )
+
+
+def test_features_of_each_seed_of_a_run_have_folders_of_their_own_and_so_have_their_components():
+    found = each()
+    assert set(found.features) == {("net", 4), ("net", 7)} and set(found.pca) == {("two", 4), ("two", 7)}
+    assert len({shards.folder for shards in found.shards}) == 5
+    assert found.pca["two", 7].below is found.features["net", 7]
+    files = [found.weight_file(found.features["net", seed].options, seed) for seed in (4, 7)]
+    assert files == [f"results/trial/recognition/known/seed-{seed}/model.safetensors" for seed in (4, 7)]
+    assert found.features["net", 4].folder == each(seed=4).features["net", None].folder
+
+
+def test_weights_of_a_run_or_seed_that_the_study_lacks_are_refused():
+    with pytest.raises(ValueError, match=r"features\.net\.weights\.run: there is no 'lost'; known are: known"):
+        each(run="lost")
+    with pytest.raises(ValueError, match=r"weights\.seed: recognition\.known has no seed 5; it has 4, 7"):
+        each(seed=5)
+    with pytest.raises(ValueError, match="of another study's run name one seed"):
+        each(study="other")
+    assert each(study="other", seed=5)
+
+
+def test_a_trained_network_takes_no_options_of_its_input():
+    with pytest.raises(ValueError, match="clip: a trained network reads frames as it was trained; leave clip out"):
+        layout(features={"net": {"backbone": "trained", "weights": {"run": "x", "study": "y"}, "clip": 4}})
+    with pytest.raises(ValueError, match="needs those of a recognition run"):
+        layout(features={"net": {"backbone": "trained"}})

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from tests.conftest import ROOT
 
-from kinoflow.config import Study
 from kinoflow.errors import ConfigError
 from kinoflow.features.options import FeaturesOptions
 from kinoflow.media.options import FramesOptions
 from kinoflow.options import Options, check, resolved, short_hash
+from kinoflow.study import Study
 from kinoflow.wording import Kind
 
 SOURCES = ROOT / "src" / "kinoflow"
@@ -41,7 +41,10 @@ def option_models() -> dict[str, type[BaseModel]]:
 
 
 MODELS = option_models()
-KEYS = "claims, datasets, features, flow, frames, pca, published, recognition, report, study"
+KEYS = (
+    "abstraction, actions, alignment, anticipation, claims, corpora, datasets, features, flow, frames, language, pca, published,"
+    " recognition, report, segmentation, sets, study, taxonomies, teachers"
+)
 FIELDS = {f"{m}.{name}": field for m, model in MODELS.items() for name, field in model.model_fields.items()}
 
 
@@ -111,7 +114,7 @@ FEATURES = {
     "weights: 5": "weights: 5 is not allowed: give none, a mapping (study, room, run, seed) or torchvision:NAME or a path",
     "weights: {}": "weights.run: this key must be given: name of the run",
     "weights: {run: r, rom: 1}": "weights.rom: there is no such key; did you mean 'room'?",
-    "weights: {run: r, room: hall}": "weights.room: 'hall' is not allowed: give recognition or alignment",
+    "weights: {run: r, room: hall}": "weights.room: 'hall' is not allowed: give recognition, alignment or anticipation",
     "from: disk": "from: 'disk' is not allowed: give frames, video or files",
     "mean: [1, 2]": "mean: [1, 2] is not allowed: give a list of 3, each item a number from -1000 to 1000 (share of white)",
     "std: [1, 0, 2]": "std[1]: 0 is not allowed: give a number above 0, at most 1000 (share of white)",
@@ -144,7 +147,7 @@ OTHERS = {
     "2024-01-01: {}": "2024-01-01: there is no such key; known here: " + KEYS,
     "5: {}": "5: there is no such key; known here: " + KEYS,
     "pca: {x: }": "pca.x: an empty value is not allowed: give a mapping (key: value), or leave the key out",
-    "datasets: {}": (
+    "datasets: {}": "datasets: this key must be given",
         "datasets: {} is not allowed: give a mapping with at least 1 entry, each value a mapping (key: value)"
     ),
     "datasets: {k: {}}": "datasets.k.source: this key must be given: where it comes from",

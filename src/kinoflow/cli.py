@@ -13,9 +13,29 @@ STAGES = {
         "kinoflow.datasets.published.annotations:annotations",
         "turn a published dataset's annotation files into labels and splits for index",
     ),
+    "convert-pouring": (
+        "kinoflow.datasets.published.pouring:convert_pouring",
+        "turn the TFRecord files of Pouring into videos, labels and splits",
+    ),
+    "convert-penn-action": (
+        "kinoflow.datasets.published.penn_action:convert_penn_action",
+        "turn the frames and labels of Penn Action into videos, labels and splits",
+    ),
+    "cut-finegym": (
+        "kinoflow.datasets.published.finegym:cut_finegym",
+        "cut the event clips of FineGym and label their elements",
+    ),
     "list-files": (
         "kinoflow.datasets.published.list_files:list_files",
         "write the list files of a published dataset, and report what is missing",
+    ),
+    "video-annotations": (
+        "kinoflow.datasets.published.long_videos:video_annotations",
+        "turn the annotation files of CrossTask or Breakfast into labels, splits and steps for index",
+    ),
+    "task-links": (
+        "kinoflow.datasets.published.long_videos:task_links",
+        "give videos of several tasks of CrossTask a feature file for each task",
     ),
     "lists": ("kinoflow.datasets.lists:lists", "write the list of videos of every shard of a folder"),
     "probe": ("kinoflow.media.probe:probe", "open every video of a shard once and record what can be read"),
@@ -57,6 +77,10 @@ STAGES = {
         "kinoflow.tasks.recognition.evaluate:recognition_evaluate",
         "test trained networks on clips, one or several together",
     ),
+    "recognition-features": (
+        "kinoflow.tasks.recognition.extract:recognition_features",
+        "run a trained network along the videos of a shard: features for other rooms",
+    ),
     "recognition-section": (
         "kinoflow.tasks.recognition.figures:recognition_section",
         "make the report's section on recognition runs",
@@ -65,8 +89,136 @@ STAGES = {
         "kinoflow.tasks.recognition.speed:recognition_speed",
         "measure how long trained networks take for a clip and for a streamed frame",
     ),
+    "abstraction-train": (
+        "kinoflow.tasks.abstraction.train:abstraction_train",
+        "train a network to name what sets of clips have in common",
+    ),
+    "abstraction-evaluate": (
+        "kinoflow.tasks.abstraction.evaluate:abstraction_evaluate",
+        "test a model on sets: naming, completion, odd one out",
+    ),
+    "abstraction-section": (
+        "kinoflow.tasks.abstraction.figures:abstraction_section",
+        "make the report's section on abstraction runs",
+    ),
+    "abstraction-import": (
+        "kinoflow.tasks.abstraction.importer:abstraction_import",
+        "turn a checkpoint of the published set abstraction code into one of ours",
+    ),
+    "name": ("kinoflow.tasks.abstraction.predict:name", "say what 1 to 6 clips have in common, and which one is odd"),
+    "abstraction-toy": (
+        "kinoflow.tasks.abstraction.toy:abstraction_toy",
+        "write the toy dataset of the abstraction room: features and tables, no videos",
+    ),
     "predict": ("kinoflow.tasks.recognition.predict:predict", "say what is done in a video or a folder of videos"),
     "stream": ("kinoflow.tasks.recognition.live:stream", "label a video or a camera live, frame by frame"),
+    "taxonomy": (
+        "kinoflow.tasks.abstraction.make_taxonomy:taxonomy",
+        "make the taxonomy of a dataset's classes and the semantic vectors of its nodes",
+    ),
+    "abstraction-sets": (
+        "kinoflow.tasks.abstraction.make_sets:abstraction_sets",
+        "draw sets of clips that have something in common, to learn from and to test with",
+    ),
+    "abstraction-metadata": (
+        "kinoflow.tasks.abstraction.metadata:abstraction_metadata",
+        "fetch the published taxonomies, sets, vectors and features",
+    ),
+    "abstraction-released": (
+        "kinoflow.tasks.abstraction.released:abstraction_released",
+        "turn published taxonomies, sets, vectors and features into those of the other stages",
+    ),
+    "segmentation-train": (
+        "kinoflow.tasks.segmentation.train:segmentation_train",
+        "train a hidden semi-Markov model of long videos, with or without labels",
+    ),
+    "segmentation-evaluate": (
+        "kinoflow.tasks.segmentation.evaluate:segmentation_evaluate",
+        "test a trained segmentation: likelihood, and how videos are cut",
+    ),
+    "segmentation-section": (
+        "kinoflow.tasks.segmentation.figures:segmentation_section",
+        "make the report's section on segmentation runs",
+    ),
+    "segmentation-speed": (
+        "kinoflow.tasks.segmentation.speed:segmentation_speed",
+        "measure what a step of training costs with more and more states",
+    ),
+    "segment": ("kinoflow.tasks.segmentation.predict:segment", "cut one video into steps"),
+    "alignment-train": (
+        "kinoflow.tasks.alignment.train:alignment_train",
+        "train a network to embed frames, so that the same moment has the same vector",
+    ),
+    "alignment-embed": (
+        "kinoflow.tasks.alignment.embed:alignment_embed",
+        "write a network's vectors of all clips as a feature shard",
+    ),
+    "alignment-evaluate": (
+        "kinoflow.tasks.alignment.evaluate:alignment_evaluate",
+        "test how well a network's vectors align and tell phases, beside baselines",
+    ),
+    "alignment-section": (
+        "kinoflow.tasks.alignment.figures:alignment_section",
+        "make the report's section on alignment runs",
+    ),
+    "align": ("kinoflow.tasks.alignment.predict:align", "find the same moments in two videos or more"),
+    "import-carl": (
+        "kinoflow.tasks.alignment.released:import_carl",
+        "turn a released checkpoint of CARL into one of ours",
+    ),
+    "action-sequences": (
+        "kinoflow.tasks.anticipation.sequences:action_sequences",
+        "read the sequences of actions of a dataset, and its table of classes",
+    ),
+    "text-corpus": (
+        "kinoflow.tasks.anticipation.corpus:text_corpus",
+        "turn recipes into sequences of actions",
+    ),
+    "teacher-pretrain": (
+        "kinoflow.tasks.anticipation.pretrain:teacher_pretrain",
+        "train a language model on sequences of actions from recipes",
+    ),
+    "teacher-train": (
+        "kinoflow.tasks.anticipation.teacher_train:teacher_train",
+        "train a teacher: the next action from the labels of earlier ones",
+    ),
+    "teacher-records": (
+        "kinoflow.tasks.anticipation.teacher_records:teacher_records",
+        "write what a teacher says of every segment, and measure it",
+    ),
+    "import-teacher-records": (
+        "kinoflow.tasks.anticipation.record_import:import_teacher_records",
+        "turn the record lists of a published teacher into records",
+    ),
+    "anticipation-train": (
+        "kinoflow.tasks.anticipation.train:anticipation_train",
+        "train a student to say what is done next, with or without a teacher",
+    ),
+    "anticipation-evaluate": (
+        "kinoflow.tasks.anticipation.evaluate:anticipation_evaluate",
+        "test students of anticipation, one or several together",
+    ),
+    "anticipation-features": (
+        "kinoflow.tasks.anticipation.extract:anticipation_features",
+        "write what a student makes of whole videos as a feature shard",
+    ),
+    "anticipation-section": (
+        "kinoflow.tasks.anticipation.figures:anticipation_section",
+        "make the report's section on students of anticipation",
+    ),
+    "anticipation-toy": (
+        "kinoflow.tasks.anticipation.toy:anticipation_toy",
+        "write the toy dataset of the anticipation room: sequences, features and a teacher, no videos",
+    ),
+    "anticipation-summary": (
+        "kinoflow.tasks.anticipation.summary:anticipation_summary",
+        "sum up the measures of several tests: splits of a dataset, or seeds of a run",
+    ),
+    "anticipate": ("kinoflow.tasks.anticipation.predict:anticipate", "say what is done next in a video"),
+    "import-avt": (
+        "kinoflow.tasks.anticipation.importer:import_avt",
+        "make a checkpoint of AVT into one of a student",
+    ),
     "data-section": ("kinoflow.datasets.figures:data_section", "make the report's section on a dataset"),
     "pca-section": ("kinoflow.features.figures:pca_section", "make the report's section on a PCA"),
     "claims": ("kinoflow.report.outcome:claims", "join the metrics of all runs and decide the study's claims"),

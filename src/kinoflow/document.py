@@ -7,7 +7,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from kinoflow import wording
-from kinoflow.config import Study
 from kinoflow.datasets.kitchen.options import KitchenOptions
 from kinoflow.datasets.options import DatasetOptions, DownloadOptions, FeatureFilesOptions, IndexOptions, ScanOptions
 from kinoflow.datasets.published.options import AnnotationsOptions, ListFilesOptions
@@ -24,7 +23,13 @@ from kinoflow.media.options import (
 from kinoflow.report.options import ClaimsOptions, ReportOptions
 from kinoflow.stage import State
 from kinoflow.store.files import write_text
+from kinoflow.study import Study
+from kinoflow.tasks.abstraction.options import AbstractionOptions, NameOptions, SetsOptions, TaxonomyOptions
+from kinoflow.tasks.alignment.options import AlignmentOptions, AlignOptions
+from kinoflow.tasks.anticipation.options import AnticipateOptions, AnticipationOptions
+from kinoflow.tasks.anticipation.text_options import CorpusOptions, PretrainOptions, SequencesOptions, TeacherOptions
 from kinoflow.tasks.recognition.options import PredictOptions, RecognitionOptions, StreamOptions
+from kinoflow.tasks.segmentation.options import SegmentationOptions, SegmentOptions
 from kinoflow.wording import Kind
 
 # name of the schema file: model
@@ -50,11 +55,36 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "recognition": RecognitionOptions,
     "predict": PredictOptions,
     "stream": StreamOptions,
+    "segmentation": SegmentationOptions,
+    "segment": SegmentOptions,
+    "alignment": AlignmentOptions,
+    "align": AlignOptions,
+    "action-sequences": SequencesOptions,
+    "text-corpus": CorpusOptions,
+    "teacher-pretrain": PretrainOptions,
+    "teacher": TeacherOptions,
+    "anticipation": AnticipationOptions,
+    "anticipate": AnticipateOptions,
+    "taxonomy": TaxonomyOptions,
+    "abstraction-sets": SetsOptions,
+    "abstraction": AbstractionOptions,
+    "name": NameOptions,
     "claims": ClaimsOptions,
     "report": ReportOptions,
 }
 # Commands that people give by hand: their options stand in no config file.
-COMMANDS = ("annotations", "list-files", "pictures", "export-frames", "predict", "stream")
+COMMANDS = (
+    "annotations",
+    "list-files",
+    "pictures",
+    "export-frames",
+    "predict",
+    "stream",
+    "segment",
+    "align",
+    "anticipate",
+    "name",
+)
 DESCRIPTOR = "name of a file in workflow/datasets (without .yaml) that holds the other keys; keys given here go before"
 
 HEAD = """# Options

@@ -55,7 +55,7 @@ def silent(package: str) -> tuple[str, ...]:
     content is checked whatever way it came.
     """
     root = _root(package)
-    found = [*sorted(root.rglob("options.py")), root / "errors.py", root / "progress.py", *root.glob("store/fetch.py")]
+    found = [*sorted(root.rglob("*options.py")), root / "errors.py", root / "progress.py", *root.glob("store/fetch.py")]
     return tuple(".".join((package, *path.relative_to(root).with_suffix("").parts)) for path in found if path.exists())
 
 

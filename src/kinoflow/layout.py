@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kinoflow.config import FeaturesRun, FlowRun, FramesRun, PcaRun, Study
 from kinoflow.datasets.options import DatasetOptions, FolderSource, KitchenSource
 from kinoflow.datasets.published.options import AnnotationsOptions
 from kinoflow.features.options import RunWeights
 from kinoflow.options import resolved, short_hash
+from kinoflow.room_runs import ActionsRun, CorpusRun, SetsRun, TaxonomyRun
+from kinoflow.study import ROOMS, FeaturesRun, FlowRun, FramesRun, PcaRun, Study, dataset_of, reads, seeds_of
 
 LABEL_FILES = ("labels", "splits")  # given to the index as files; their content is what counts
 READS = {FramesRun: ("dataset",), FlowRun: ("frames",), PcaRun: ("features",)}  # keys that name what is read
+TAXONOMY_FILES = ("file", "wordnet", "corpus", "word_vectors")  # known by their content
 SPEED = ("batch", "threads")  # options that change no feature, only how fast it comes
 
 
@@ -76,6 +78,7 @@ class Shards:
     hash: str
     options: Any
     below: "Shards | None" = None  # what they were made from
+    seed: int | None = None  # of the run whose network made them, where each of its seeds has shards of its own
 
     @property
     def folder(self) -> str:
@@ -98,13 +101,29 @@ def shard_names(dataset: Dataset) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Table:
+    """What stands between a dataset and the rooms that read words: actions in their order, a corpus, a taxonomy, sets."""
+
+    name: str
+    folder: str
+    options: Any
+    dataset: Dataset | None = None  # that it is made from; None: from files of the user
+
+
+@dataclass(frozen=True)
 class Run:
-    """A named run of a room: its options, its dataset, the shards that it reads."""
+    """A named run of a room: its options, the dataset and the shards that it reads."""
 
     room: str
     name: str
     options: Any
-    shards: Shards
+    subject: str  # what the report's section of it is called after
+    dataset: Dataset | None
+    reads: dict[int | None, Shards]  # by seed, where each has its own; None: for all of them. Empty: no shards
+
+    def shards(self, seed: int) -> Shards | None:
+        """Return the shards that one seed reads; None if it reads none."""
+        return self.reads.get(seed) or self.reads.get(None)
 
     def folder(self, study: str, seed: int) -> str:
         """The folder of one seed's results."""
@@ -120,14 +139,66 @@ class Layout:
         self.datasets = {name: _dataset(name, options) for name, options in study.datasets.items()}
         self.frames = {name: self._frames(run) for name, run in study.frames.items()}
         self.flow = {name: self._flow(run) for name, run in study.flow.items()}
-        self.features = {name: self._features(run) for name, run in study.features.items()}
-        self.pca = {name: self._pca(run) for name, run in study.pca.items()}
-        self.runs = {
-            ("recognition", name): Run(
-                "recognition", name, run, (self.flow if run.input.kind == "flow" else self.frames)[run.frames]
-            )
-            for name, run in study.recognition.items()
+        self.features = {
+            (name, seed): self._features(run, seed)
+            for name, run in study.features.items()
+            for seed in seeds_of(study, name)
         }
+        self.pca = {
+            (name, seed): self._pca(run, seed)
+            for name, run in study.pca.items()
+            for seed in seeds_of(study, run.features)
+        }
+        self.actions = {name: self._actions(name, run) for name, run in study.actions.items()}
+        self.corpora = {name: self._corpus(name, run) for name, run in study.corpora.items()}
+        self.taxonomies = {name: self._taxonomy(name, run) for name, run in study.taxonomies.items()}
+        self.sets = {name: self._sets(name, run) for name, run in study.sets.items()}
+        self.runs = {
+            (room, name): self._run(room, name, run) for room in ROOMS for name, run in getattr(study, room).items()
+        }
+
+    def _run(self, room: str, name: str, options: Any) -> Run:
+        subject = options.actions if room in ("teachers", "anticipation") else ""
+        if room in ("language", "teachers") or getattr(options, "folder", None):
+            return Run(room, name, options, subject, None, {})
+        section, read = reads(self.study, room, name)
+        dataset = self.datasets[dataset_of(self.study, section, read)]
+        shards = getattr(self, section) if section != "datasets" else {}
+        if section in ("frames", "flow"):
+            found = {None: shards[read]}
+        else:
+            found = {seed: each for (key, seed), each in shards.items() if key == read}
+        return Run(room, name, options, subject or dataset.name, dataset, found)
+
+    def _actions(self, name: str, run: ActionsRun) -> Table:
+        made = resolved(run, ("dataset", "path"))
+        if run.dataset is None:
+            return Table(name, f"actions-{name}-{short_hash(made)}", run)
+        dataset = self.datasets[run.dataset]
+        return Table(name, f"{dataset.folder}/index/{dataset.index}/actions/{short_hash(made)}", run, dataset)
+
+    def _corpus(self, name: str, run: CorpusRun) -> Table:
+        made = resolved(run, ("dataset", "path"))
+        if run.dataset is None:
+            return Table(name, f"corpus-{name}-{short_hash(made)}", run)
+        dataset = self.datasets[run.dataset]
+        return Table(name, f"{dataset.folder}/corpora/{short_hash(made)}", run, dataset)
+
+    def _taxonomy(self, name: str, run: TaxonomyRun) -> Table:
+        files = json.dumps([Path(getattr(run, key) or "").name for key in TAXONOMY_FILES])
+        dataset = self.datasets[run.dataset]
+        made = short_hash(resolved(run, ("dataset", *TAXONOMY_FILES)), files)
+        return Table(name, f"{dataset.folder}/index/{dataset.index}/taxonomies/{made}", run, dataset)
+
+    def _sets(self, name: str, run: SetsRun) -> Table:
+        taxonomy = self.taxonomies[run.taxonomy]
+        return Table(name, f"{taxonomy.folder}/sets/{short_hash(resolved(run, ('taxonomy',)))}", run, taxonomy.dataset)
+
+    @property
+    def shards(self) -> list[Shards]:
+        """All shards of the study."""
+        kinds = (self.frames, self.flow, self.features, self.pca)
+        return [shards for kind in kinds for shards in kind.values()]
 
     def _frames(self, run: FramesRun) -> Shards:
         return Shards(self.datasets[run.dataset], short_hash(resolved(run, ("dataset",))), run)
@@ -136,16 +207,16 @@ class Layout:
         frames = self.frames[run.frames]
         return Shards(frames.dataset, short_hash(resolved(run, ("frames",)), frames.hash), run, frames)
 
-    def _features(self, run: FeaturesRun) -> Shards:
+    def _features(self, run: FeaturesRun, seed: int | None) -> Shards:
         frames = self.frames[run.frames] if run.frames else None
         dataset = frames.dataset if frames else self.datasets[run.dataset]
-        parts = [self.features_json(run), self.weights_identity(run), frames.hash if frames else ""]
-        return Shards(dataset, short_hash(*parts), run, frames)
+        parts = [self.features_json(run), self.weights_identity(run, seed), frames.hash if frames else ""]
+        return Shards(dataset, short_hash(*parts), run, frames, seed)
 
-    def _pca(self, run: PcaRun) -> Shards:
-        features = self.features[run.features]
+    def _pca(self, run: PcaRun, seed: int | None) -> Shards:
+        features = self.features[run.features, seed]
         index = features.dataset.index if needs_roles(run) else ""
-        return Shards(features.dataset, short_hash(resolved(run, ("features",)), index), run, features)
+        return Shards(features.dataset, short_hash(resolved(run, ("features",)), index), run, features, seed)
 
     def features_json(self, run: FeaturesRun) -> str:
         """Return the option text of an extractor, without what names files or changes no value."""
@@ -153,17 +224,21 @@ class Layout:
         values = json.loads(resolved(run, ("dataset", "frames", *SPEED))) | weights
         return json.dumps(values, sort_keys=True)
 
-    def weight_file(self, run: FeaturesRun) -> str | None:
-        """Return the file that an extractor's weights come from: the user's, or another run's checkpoint."""
+    def weight_file(self, run: FeaturesRun, seed: int | None = None) -> str | None:
+        """Return the file that an extractor's weights come from: the user's, or another run's checkpoint of a seed."""
         if isinstance(run.weights, RunWeights):
-            place = run.weights
-            return f"results/{place.study or self.study.study}/{place.room}/{place.run}/seed-{place.seed}/model.safetensors"
+            return self.checkpoint(run.weights, seed)
         return run.weights if run.weights in self.weights else None
 
-    def weights_identity(self, run: FeaturesRun) -> str:
+    def checkpoint(self, place: RunWeights, seed: int | None) -> str:
+        """Return the file with the weights of a run; ``seed``: the one that is meant where it says `seed: each`."""
+        number = seed if place.seed == "each" else place.seed
+        return f"results/{place.study or self.study.study}/{place.room}/{place.run}/seed-{number}/model.safetensors"
+
+    def weights_identity(self, run: FeaturesRun, seed: int | None = None) -> str:
         """Return what tells these weights from others: a file's checksum, or the run that they come from."""
         if isinstance(run.weights, RunWeights):
-            return self.weight_file(run) or ""
+            return self.weight_file(run, seed) or ""
         return self.weights.get(run.weights, "")
 
 
@@ -179,8 +254,10 @@ def user_weights(study: Study) -> list[str]:
 
 def start_weights(study: Study) -> dict[str, str]:
     """Return {the weight file of the user: the place in the config} with which runs begin."""
-    runs = study.recognition.items()
-    return {run.network.weights: f"recognition.{name}" for name, run in runs if _files([run.network.weights])}
+    runs = [
+        (f"{room}.{name}", run) for room in ("recognition", "alignment") for name, run in getattr(study, room).items()
+    ]
+    return {run.network.weights: name for name, run in runs if _files([run.network.weights])}
 
 
 def _files(weights: Iterable[str]) -> list[str]:
@@ -225,7 +302,7 @@ def contents(layout: Layout) -> dict[str, dict[str, Any]]:
         found[dataset.folder] = {"dataset": values, f"index/{dataset.index}": index}
         if dataset.annotated:
             found[dataset.folder][dataset.annotated.split("/", 2)[2]] = json.loads(annotation_options(dataset.options))
-    for shards in [*layout.frames.values(), *layout.flow.values(), *layout.features.values(), *layout.pca.values()]:
+    for shards in layout.shards:
         place = shards.folder.split("/", 2)[2]
         if isinstance(shards.options, FeaturesRun):
             text = layout.features_json(shards.options)

@@ -1,26 +1,32 @@
 """The rooms' runs as the rules see them: what each reads, its options, its results."""
 
-import functools
 import json
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from kinoflow.config import FramesRun
-from kinoflow.layout import Dataset, Layout, Run
+from kinoflow.features.options import RunWeights
+from kinoflow.layout import Dataset, Layout, Run, Shards
 from kinoflow.options import resolved
+from kinoflow.study import FeaturesRun, FramesRun, PcaRun
 
-ORDERS = {"recognition": 30}  # of the rooms' sections in the report
+MIRRORED = ("recognition", "alignment")  # rooms whose training shows mirrored pictures
+UNTESTED = ("language",)
 MODEL = "model.safetensors"
-FILES = ("frames", "seeds", "tests")  # what a run reads stands in its inputs, its seed and further tests in its paths
+# What a run reads stands in its inputs, its seed and further tests in its paths.
+FILES = (
+    *("frames", "features", "dataset", "seeds", "tests", "weights", "initial", "steps", "narration"),
+    *("actions", "folder", "language", "recipes", "records", "sets", "teacher"),
+)
+TABLES = {"actions": "actions", "corpus": "corpora", "recipes": "corpora", "sets": "sets"}  # sections of the config
 
 
 class Runs:
     """Every named run of every room. What a rule asks for is a function of its wildcards."""
 
     def __init__(self, layout: Layout):
-        self._runs, self._study, self._weights = layout.runs, layout.study.study, layout.weights
+        self._layout, self._runs, self._study, self._weights = layout, layout.runs, layout.study.study, layout.weights
 
     def options(self, room: str, *exclude: str) -> Callable[[Any], str]:
         """Return a run's resolved options as one JSON text, without what names files."""
@@ -48,15 +54,103 @@ class Runs:
         return flag
 
     def _start(self, run: Run) -> str:
-        path = run.options.network.weights
+        path = getattr(getattr(run.options, "network", None), "weights", "")
         return path if path in self._weights else ""
+
+    def checkpoint(self, room: str, key: str) -> Callable[[Any], list[str]]:
+        """Return the checkpoint of another run that a run's seed begins with, where ``key`` names one: an edge of the graph."""
+
+        def path(wildcards: Any) -> list[str]:
+            place = getattr(self._run(room, wildcards).options, key)
+            return [self._layout.checkpoint(place, int(wildcards.seed))] if place else []
+
+        return path
+
+    def table_of(self, room: str, key: str, file: str) -> Callable[[Any], list[str]]:
+        """Return a file of the table (actions, corpus, sets) that ``key`` of a run names; none where it names none."""
+
+        def path(wildcards: Any) -> list[str]:
+            name = getattr(self._run(room, wildcards).options, key)
+            return [f"data/{getattr(self._layout, TABLES[key])[name].folder}/{file}"] if name else []
+
+        return path
+
+    def taxonomy(self, room: str, file: str) -> Callable[[Any], str]:
+        """Return a file of the taxonomy that a run's sets are drawn from."""
+
+        def path(wildcards: Any) -> str:
+            sets = self._layout.study.sets[self._run(room, wildcards).options.sets]
+            return f"data/{self._layout.taxonomies[sets.taxonomy].folder}/{file}"
+
+        return path
+
+    def other(self, room: str, key: str, its_room: str, file: str) -> Callable[[Any], list[str]]:
+        """Return a file of the run of another room that ``key`` names, of the same seed; none where it names none."""
+
+        def path(wildcards: Any) -> list[str]:
+            name = getattr(self._run(room, wildcards).options, key)
+            return [f"{self._runs[its_room, name].folder(self._study, int(wildcards.seed))}/{file}"] if name else []
+
+        return path
+
+    def extractor(self, room: str) -> Callable[[Any], list[str]]:
+        """Return the checkpoint whose network made the features that a run's seed reads; none where no run's did."""
+
+        def path(wildcards: Any) -> list[str]:
+            shards = self._features(room, wildcards)
+            place = shards.options.weights if shards else None
+            return [self._layout.checkpoint(place, shards.seed)] if isinstance(place, RunWeights) else []
+
+        return path
+
+    def basis(self, room: str) -> Callable[[Any], list[str]]:
+        """Return the components that a run's seed reads features through; none where they are not reduced."""
+
+        def path(wildcards: Any) -> list[str]:
+            shards = self._run(room, wildcards).shards(int(wildcards.seed))
+            return [f"{shards.folder}/basis.safetensors"] if shards and isinstance(shards.options, PcaRun) else []
+
+        return path
+
+    def frames_below(self, room: str) -> Callable[[Any], list[str]]:
+        """Return a shard of the frames that the features of a run are made from; none where they are made from something else."""
+
+        def path(wildcards: Any) -> list[str]:
+            found = frames_of(self._run(room, wildcards).shards(int(wildcards.seed)))
+            return found.files[:1] if found else []
+
+        return path
+
+    def remade(self, room: str, files: Callable[[Any], list[str]]) -> Callable[[Any], list[str]]:
+        """Return ``files`` that tell how features are made, for a room that can make those of published networks alone."""
+
+        def paths(wildcards: Any) -> list[str]:
+            shards = self._features(room, wildcards)
+            return files(wildcards) if shards and shards.options.backbone != "trained" else []
+
+        return paths
+
+    def _features(self, room: str, wildcards: Any) -> Shards | None:
+        shards = self._run(room, wildcards).shards(int(wildcards.seed))
+        while shards and not isinstance(shards.options, FeaturesRun):
+            shards = shards.below
+        return shards
+
+    def given(self, room: str, key: str) -> Callable[[Any], list[str]]:
+        """Return a table of the user that a run reads, where ``key`` names one."""
+
+        def path(wildcards: Any) -> list[str]:
+            found = getattr(self._run(room, wildcards).options, key)
+            return [found] if found else []
+
+        return path
 
     def classes(self, room: str) -> Callable[[Any], list[str]]:
         """Return the order of classes of published annotations, where a run asks for the file's own."""
 
         def path(wildcards: Any) -> list[str]:
             run = self._run(room, wildcards)
-            annotated = run.shards.dataset.annotated
+            annotated = run.dataset.annotated
             asked = any(head.classes == "file" for head in run.options.heads.values())
             return [f"{annotated}/classes.txt"] if annotated and asked else []
 
@@ -72,22 +166,63 @@ class Runs:
         return text
 
     def shards(self, room: str) -> Callable[[Any], list[str]]:
-        """Return the shards that a run reads, in their order."""
-        return lambda wildcards: self._run(room, wildcards).shards.files
+        """Return the shards that a run's seed reads, in their order; none if it reads videos."""
+
+        def paths(wildcards: Any) -> list[str]:
+            found = self._run(room, wildcards).shards(int(wildcards.seed))
+            return found.files if found else []
+
+        return paths
+
+    def frames(self, room: str) -> Callable[[Any], list[str]]:
+        """Return the shards of frames that a run's seed reads; none if it reads features or videos."""
+        return lambda wildcards: [] if self._run(room, wildcards).options.features else self.shards(room)(wildcards)
+
+    def features(self, room: str) -> Callable[[Any], list[str]]:
+        """Return the shards of features that a run's seed reads; none if it reads frames or videos."""
+        return lambda wildcards: self.shards(room)(wildcards) if self._run(room, wildcards).options.features else []
+
+    def root(self, room: str) -> Callable[..., str]:
+        """Return the flag that names the folder of the videos that a run reads; not recorded: a moved folder is the same.
+
+        What the videos hold triggers by their table, where checksums stand.
+        """
+
+        def flag(wildcards: Any, input: Any) -> str:
+            run = self._run(room, wildcards)
+            return "" if run.reads else f"--root {shlex.quote(run.dataset.root)}"
+
+        return flag
 
     def table(self, room: str, name: str) -> Callable[[Any], str]:
         """Return a table (videos, segments) of the dataset that a run reads."""
 
-        return lambda wildcards: _table(self._run(room, wildcards).shards.dataset, name)
+        return lambda wildcards: index_table(self._run(room, wildcards).dataset, name)
 
     def data(self, room: str) -> Callable[[Any], str]:
         """Return the flags that say what is known of the dataset that a run reads, beside its tables."""
 
         def text(wildcards: Any) -> str:
-            dataset = self._run(room, wildcards).shards.dataset
-            return f"--dataset {dataset.name} --mirror {str(dataset.options.mirror).lower()}"
+            dataset = self._run(room, wildcards).dataset
+            if dataset is None:
+                return ""
+            mirror = f" --mirror {str(dataset.options.mirror).lower()}" if room in MIRRORED else ""
+            return f"--dataset {dataset.name}{mirror}"
 
         return text
+
+    def part(self, room: str, key: str) -> Callable[[Any], str]:
+        """Return the resolved options below one key of a run as one JSON text."""
+        return lambda wildcards: resolved(getattr(self._run(room, wildcards).options, key))
+
+    def folder(self, room: str) -> Callable[..., str]:
+        """Return the flag that names the folder of feature files that a run reads; not recorded: a moved one is the same."""
+
+        def flag(wildcards: Any, input: Any) -> str:
+            path = self._run(room, wildcards).options.folder
+            return f"--root {shlex.quote(path)}" if path else ""
+
+        return flag
 
     def splits(self, room: str) -> Callable[[Any], str]:
         """Return the splits that a run is tested on."""
@@ -99,70 +234,35 @@ class Runs:
 
     def results(self) -> list[str]:
         """Return the metrics of every run, seed and test of every room."""
-        runs = ((run, f"-{name}" if name else "") for run in self._runs.values() for name in ("", *run.options.tests))
-        return [path for run, test in runs for path in self._files([run], f"metrics{test}.json")]
+        tested = [run for run in self._runs.values() if run.room not in UNTESTED]
+        tests = ((run, ("", *getattr(run.options, "tests", ()))) for run in tested)
+        runs = ((run, f"-{name}" if name else "") for run, names in tests for name in names)
+        return [path for run, test in runs for path in self.files([run], f"metrics{test}.json")]
 
-    # ------------------------------------------------------------ the report
-
-    def sections(self) -> list[str]:
-        """Return the names of the report's sections on runs: one for each room and dataset, and the claims."""
-        found = sorted({f"{ORDERS[run.room]}-{run.room}-{run.shards.dataset.name}" for run in self._runs.values()})
-        return [*found, "80-claims"] if found else []
-
-    def timings(self) -> list[str]:
-        """Return the files of what was measured on this machine; they are no results."""
-        found = sorted({f"{run.room}-{run.shards.dataset.name}" for run in self._runs.values()})
-        return [f"logs/timings/{self._study}/{name}.json" for name in found]
-
-    def files(self, room: str, name: str) -> Callable[[Any], list[str]]:
-        """Return a file of every run and seed of a room on the dataset of a section."""
-        return lambda wildcards: self._files(self._of(room, wildcards.name), name)
-
-    def models(self, room: str) -> Callable[[Any], list[str]]:
-        """Return one checkpoint of every run of a room on the dataset of a section."""
-        runs = functools.partial(self._of, room)
-        return lambda wildcards: [f"{r.folder(self._study, r.options.seeds[0])}/{MODEL}" for r in runs(wildcards.name)]
-
-    def section_table(self, room: str, name: str) -> Callable[[Any], str]:
-        """Return a table of the dataset of a section."""
-        return lambda wildcards: _table(self._of(room, wildcards.name)[0].shards.dataset, name)
-
-    def pictures(self, room: str) -> Callable[[Any], list[str]]:
-        """Return the shards of frames that a section takes its pictures from: those of the first run that reads frames."""
-
-        def paths(wildcards: Any) -> list[str]:
-            read = (run.shards for run in self._of(room, wildcards.name))
-            return next((shards.files for shards in read if isinstance(shards.options, FramesRun)), [])
-
-        return paths
-
-    def tests(self, room: str) -> Callable[[Any], str]:
-        """Return how each run on the dataset of a section was tested, as one JSON text."""
-
-        def text(wildcards: Any) -> str:
-            runs = self._of(room, wildcards.name)
-            return json.dumps({"tests": {r.name: json.loads(resolved(r.options.test)) for r in runs}}, sort_keys=True)
-
-        return text
-
-    def _of(self, room: str, dataset: str) -> list[Run]:
-        return [run for run in self._runs.values() if run.room == room and run.shards.dataset.name == dataset]
-
-    def _files(self, runs: Iterable[Run], name: str) -> list[str]:
+    def files(self, runs: Iterable[Run], name: str) -> list[str]:
+        """Return a file of every seed of runs."""
         return [f"{run.folder(self._study, seed)}/{name}" for run in runs for seed in run.options.seeds]
 
     def _run(self, room: str, wildcards: Any) -> Run:
         return self._runs[room, wildcards.run]
 
 
-def _table(dataset: Dataset, name: str) -> str:
+def frames_of(shards: Shards | None) -> Shards | None:
+    """Return the shards of frames that shards are made from; None if they are made from something else."""
+    while shards and not isinstance(shards.options, FramesRun):
+        shards = shards.below
+    return shards
+
+
+def index_table(dataset: Dataset, name: str) -> str:
+    """Return a table (videos, segments) of a dataset."""
     return f"data/{dataset.folder}/index/{dataset.index}/{name}.csv"
 
 
 def flags(wildcards: Any, input: Any) -> str:
     """Return a flag for each named input of a rule; one without files has none. Not recorded, as the inputs are."""
     named = ((name, [files] if isinstance(files, str) else files) for name, files in input.items())
-    return " ".join(f"--{name} {' '.join(map(shlex.quote, files))}" for name, files in named if files)
+    return " ".join(f"--{name.replace('_', '-')} {' '.join(map(shlex.quote, files))}" for name, files in named if files)
 
 
 def work(wildcards: Any, output: Any) -> str:

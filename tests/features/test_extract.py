@@ -230,10 +230,10 @@ def test_a_shard_that_was_replaced_is_made_anew(tmp_path, extracted):
 def test_a_killed_run_goes_on_where_it_was(tmp_path, extracted, monkeypatch):
     rows = extract.Extractor.rows
 
-    def killed(self, video, source):
+    def killed(self, video):
         if video == "b":
             raise SystemExit(143)
-        return rows(self, video, source)
+        return rows(self, video)
 
     monkeypatch.setattr(extract.Extractor, "rows", killed)
     with pytest.raises(SystemExit):
@@ -315,7 +315,10 @@ def test_features_that_do_not_fit_into_float16_are_refused(tmp_path, scale):
         state[f"{key}.weight"] *= scale
     save_file(state, tmp_path / "w.safetensors")
     given = {"weights": str(tmp_path / "w.safetensors")}
-    with pytest.raises(DataError, match=r"'v': features up to .* do not fit into float16; set dtype: float32"):
+    with pytest.raises(
+        DataError,
+        match=r"'v': the backbone 'small' gives features up to .* do not fit into float16; set dtype: float32",
+    ):
         run(tmp_path, "a.h5", options(dtype="float16"), {"v": 3}, **given)
     assert run(tmp_path, "a.h5", options(), {"v": 3}, **given).x.any()
 
@@ -323,7 +326,7 @@ def test_features_that_do_not_fit_into_float16_are_refused(tmp_path, scale):
 def test_features_that_are_not_finite_are_refused_but_the_others_are_kept(tmp_path, extracted, monkeypatch):
     rows = extract.Extractor.rows
     with monkeypatch.context() as patch:
-        patch.setattr(extract.Extractor, "rows", lambda self, v, s: rows(self, v, s) if v != "a" else bad())
+        patch.setattr(extract.Extractor, "rows", lambda self, v: rows(self, v) if v != "a" else bad())
         with pytest.raises(DataError, match=r"no luck \(1 of 2 videos failed; the work on the others is kept\)"):
             run(tmp_path, "a.h5", options(), {"a": 3, "b": 2})
     extracted()
@@ -332,7 +335,7 @@ def test_features_that_are_not_finite_are_refused_but_the_others_are_kept(tmp_pa
     state = drawn(Small, 0).state_dict()
     state["blocks.3.norm2.bias"][:] = float("nan")
     save_file(state, tmp_path / "w.safetensors")
-    with pytest.raises(DataError, match=r"'a': the features are not finite.*'small'"):
+    with pytest.raises(DataError, match=r"'a': the backbone 'small' gives features that are not finite"):
         run(tmp_path, "a.h5", options(), {"a": 3}, weights=str(tmp_path / "w.safetensors"))
 
 

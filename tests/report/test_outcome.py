@@ -104,6 +104,16 @@ def test_a_further_test_of_a_run_is_claimed_by_its_name(tmp_path, results):
     }
 
 
+def test_a_run_is_compared_with_another_number_of_its_own(tmp_path, results):
+    for path in results:
+        values = json.loads(path.read_text())
+        path.write_text(json.dumps(values | {"chance": 0.25}))
+    row, _ = decide(tmp_path, results, baseline="tsm", against="chance")
+    assert row.effect == pytest.approx(sum(TSM.values()) / 3 - 0.25) and row.baseline == "tsm (chance)"
+    with pytest.raises(ConfigError, match="has no metric 'luck'; it has: "):
+        decide(tmp_path, results, baseline="tsm", against="luck")
+
+
 def test_published_figures_stand_beside_what_was_measured(tmp_path, results):
     figure = {"room": "recognition", "metric": "verb.groups.slow", "source": "the paper"}
     figures = [figure | {"run": "tsm", "value": 91.0}, figure | {"run": "tsn", "value": 52.5, "recalled": True}]

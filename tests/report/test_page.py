@@ -25,7 +25,20 @@ from kinoflow.media.write import write_video
 from kinoflow.report import section, style
 from kinoflow.report.options import ReportOptions
 from kinoflow.report.page import cell, marked, report
-from kinoflow.report.section import Callout, Column, Figure, Heading, Section, Table, Text, Video, code, printable
+from kinoflow.report.section import (
+    Branch,
+    Callout,
+    Column,
+    Figure,
+    Heading,
+    Section,
+    Table,
+    Text,
+    Tree,
+    Video,
+    code,
+    printable,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -111,6 +124,9 @@ def study(tmp_path_factory):
         Figure("the same again", svg=picture),
         Figure(f'picture of "{EVIL}"', image=png()),
         Video((folder / "v.mp4").read_bytes(), f'video of "{EVIL}"', "It moves.", poster=png()),
+        Tree(
+            f"Below {EVIL}", (Branch("top", "", (Branch(EVIL, f'of "{EVIL}"', (Branch("leaf", BYTES),)), Branch("b"))),)
+        ),
     )
     section.write(folder / "30-b.json", Section("Recognition", 30, blocks, summary=f"Of {EVIL}."))
     section.write(folder / "10-a.json", Section("Data: Zürich <i>", 10, (Text("One."),)))
@@ -193,6 +209,16 @@ def test_pictures_videos_and_tables_say_what_they_are(page):
         len(page.all("table")) == len([a for a in page.all("figcaption") if a.get("id", "").endswith("-caption")]) == 2
     )
     assert page.all("html")[0]["lang"] == "en"
+
+
+def test_a_tree_folds_below_its_first_level_and_tells_more_on_hover(page, html):
+    tree = html[html.index('class="tree"') :]
+    tree = tree[: tree.index("</div>")]
+    assert re.findall(r"<details( open)?>", tree) == [" open", ""]
+    assert [unescape(text) for text in re.findall(r"<summary[^>]*>([^<]*)</summary>", tree)] == ["top", EVIL]
+    hints = [each["title"] for each in page.all("summary", "span") if "title" in each]
+    assert hints == [f'of "{EVIL}"', printable(BYTES)]
+    assert page.said("span")[-2:] == ["leaf", "b"]
 
 
 def test_hostile_names_are_shown_as_they_are_written(page):

@@ -14,7 +14,19 @@ from pydantic import ValidationError
 
 from kinoflow.errors import DataError
 from kinoflow.report import section
-from kinoflow.report.section import Callout, Column, Figure, Heading, Section, Table, Text, Video, printable
+from kinoflow.report.section import (
+    Branch,
+    Callout,
+    Column,
+    Figure,
+    Heading,
+    Section,
+    Table,
+    Text,
+    Tree,
+    Video,
+    printable,
+)
 
 SQUARE = '<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><rect width="4" height="4"/></svg>'
 
@@ -39,6 +51,7 @@ def every_block(mp4: bytes) -> Section:
             Figure("a square", "A square.", svg=SQUARE),
             Figure("a picture", image=picture("JPEG")),
             Video(mp4, "a moving square", "It moves.", poster=picture()),
+            Tree("Folds.", (Branch("top", "a hint", (Branch("leaf"),)),)),
         ),
         summary="Everything.",
     )

@@ -9,6 +9,7 @@ import pytest
 from tests.workflow.project import Project, new_project
 
 from kinoflow.media.write import write_video
+from kinoflow.store.shards import Shard
 
 STUDY = """
 study: trial
@@ -35,6 +36,15 @@ recognition:
     frames: moves
     seeds: [0]
     input: {kind: flow, frames: 2, size: 32}
+  direct:
+    <<: *still
+    frames: null
+    dataset: mine
+    seeds: [0]
+features:
+  rows: {from: frames, frames: small, backbone: trained, weights: {run: still, seed: each}, stride: 4}
+pca:
+  two: {features: rows, components: 2}
 claims:
   motion: {claim: motion helps, room: recognition, treatment: moving, baseline: still, metric: action.top1}
 report: {sheet_videos: 2, sheet_frames: 2}
@@ -81,6 +91,7 @@ def rules(jobs: list[str]) -> set[str]:
 def test_every_run_and_seed_has_its_results(project):
     folders = sorted(path.parent for path in project.place.glob("results/trial/recognition/*/*/metrics.json"))
     assert [f"{folder.parent.name}/{folder.name}" for folder in folders] == [
+        "direct/seed-0",
         "moving/seed-0",
         "still/seed-0",
         "still/seed-1",
@@ -93,7 +104,20 @@ def test_every_run_and_seed_has_its_results(project):
 
 def test_one_more_seed_is_one_more_training(project):
     with edited(project, "study.yaml", "seeds: [0, 1]", "seeds: [0, 1, 2]") as jobs:
-        assert [job for job in jobs if "train" in job] == ["recognition_train run=still seed=2"]
+        assert [job for job in jobs if "recognition_train" in job] == ["recognition_train run=still seed=2"]
+        assert len([job for job in jobs if job.startswith("features_trained")]) == 2  # its own, and nobody else's
+
+
+def test_each_seed_of_a_run_has_features_and_components_of_its_own(project):
+    shards = [Shard(path) for path in project.place.glob("data/*/features/*/*.h5")]
+    assert len(shards) == 4 and len({shard.attrs["weights"] for shard in shards}) == 2
+    assert all(len(shard.rows(video)) == 3 for shard in shards for video in shard.videos)
+    assert len(list(project.place.glob("data/*/features/*/pca/*/basis.safetensors"))) == 2
+
+
+def test_a_run_that_reads_videos_waits_for_no_frames(project):
+    with edited(project, "study.yaml", "size: 32, store: raw", "size: 34, store: raw") as jobs:
+        assert "recognition_train run=direct seed=0" not in jobs and "recognition_train run=still seed=0" in jobs
 
 
 def test_an_option_of_testing_trains_nothing(project):

@@ -10,7 +10,7 @@ from tests.workflow.project import Project
 from kinoflow import config
 
 STUDIES = ROOT / "workflow" / "studies"
-NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml") if not path.stem.startswith("kitchen"))
+NAMES = sorted(path.stem for path in STUDIES.glob("[lt]s*.yaml"))  # those of recognition
 
 # The spec's table e: segments, shift, dropout, rate @ batch, milestones, epochs, weight decay, partial norm.
 TSM = (8, 8, 0.5, 0.02, 128, (20, 40), 50, 1e-4, False)

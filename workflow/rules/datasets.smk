@@ -15,17 +15,17 @@ rule render:
     benchmark:
         "logs/usage/{dataset}/render.jsonl"
     wildcard_constraints:
-        dataset=flow.folders(source="kitchen"),
+        dataset=flow.datasets.folders(source="kitchen"),
     conda:
         "../../envs/media.yaml"
     threads: 4
     params:
         code=flow.code("kinoflow.datasets.kitchen.render:render"),
-        options=flow.options("render"),
-        scan=flow.options("scan"),
+        options=flow.datasets.options("render"),
+        scan=flow.datasets.options("scan"),
         raw="data/{dataset}/raw",
         data="data/{dataset}",
-        root=flow.root,
+        root=flow.datasets.root,
     shell:
         "python -m kinoflow render --raw {params.raw} --segments {output.segments} --splits {output.splits}"
         " --recipes {output.recipes} --sentences {output.sentences} --taxonomy {output.taxonomy}"
@@ -43,17 +43,17 @@ rule download:
     benchmark:
         "logs/usage/{dataset}/download.jsonl"
     wildcard_constraints:
-        dataset=flow.folders(source="download"),
+        dataset=flow.datasets.folders(source="download"),
     conda:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.datasets.download:download"),
-        identity=flow.options("download", "place", "attempts", "patience", "form"),
-        options=flow.download_options,
-        scan=flow.options("scan"),
+        identity=flow.datasets.options("download", "place", "attempts", "patience", "form"),
+        options=flow.datasets.download_options,
+        scan=flow.datasets.options("scan"),
         raw="data/{dataset}/raw",
         data="data/{dataset}",
-        root=flow.root,
+        root=flow.datasets.root,
     shell:
         "python -m kinoflow download --raw {params.raw} --marker {output} --options {params.options:q} --log {log}"
         " && python -m kinoflow lists --root {params.root:q} --data {params.data} --options {params.scan:q}"
@@ -61,7 +61,7 @@ rule download:
 
 rule probe:
     input:
-        flow.fetched,
+        flow.datasets.fetched,
     output:
         update("data/{dataset}/probe/{shard}.csv"),
     log:
@@ -69,15 +69,15 @@ rule probe:
     benchmark:
         "logs/usage/{dataset}/probe/{shard}.jsonl"
     wildcard_constraints:
-        dataset=flow.folders(content="videos"),
+        dataset=flow.datasets.folders(content="videos"),
     conda:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.media.probe:probe"),
-        options=flow.options("probe"),
-        videos=flow.digest,
+        options=flow.datasets.options("probe"),
+        videos=flow.datasets.digest,
         list="data/{dataset}/lists/{shard}.json",
-        root=flow.root,
+        root=flow.datasets.root,
     shell:
         "python -m kinoflow probe --root {params.root:q} --list {params.list} --table {output}"
         " --options {params.options:q} --code {params.code} --log {log}"
@@ -85,7 +85,7 @@ rule probe:
 
 rule probe_pictures:
     input:
-        flow.fetched,
+        flow.datasets.fetched,
     output:
         update("data/{dataset}/probe/{shard}.csv"),
     log:
@@ -93,15 +93,15 @@ rule probe_pictures:
     benchmark:
         "logs/usage/{dataset}/probe/{shard}.jsonl"
     wildcard_constraints:
-        dataset=flow.folders(content="pictures"),
+        dataset=flow.datasets.folders(content="pictures"),
     conda:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.media.numbered:probe_pictures"),
-        options=flow.options("pictures"),
-        videos=flow.digest,
+        options=flow.datasets.options("pictures"),
+        videos=flow.datasets.digest,
         list="data/{dataset}/lists/{shard}.json",
-        root=flow.root,
+        root=flow.datasets.root,
     shell:
         "python -m kinoflow probe-pictures --root {params.root:q} --list {params.list} --table {output}"
         " --options {params.options:q} --code {params.code} --log {log}"
@@ -109,7 +109,7 @@ rule probe_pictures:
 
 rule probe_files:
     input:
-        flow.fetched,
+        flow.datasets.fetched,
     output:
         update("data/{dataset}/probe/{shard}.csv"),
     log:
@@ -117,15 +117,15 @@ rule probe_files:
     benchmark:
         "logs/usage/{dataset}/probe/{shard}.jsonl"
     wildcard_constraints:
-        dataset=flow.folders(content="features"),
+        dataset=flow.datasets.folders(content="features"),
     conda:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.features.outside:probe_files"),
-        options=flow.options("files"),
-        videos=flow.digest,
+        options=flow.datasets.options("files"),
+        videos=flow.datasets.digest,
         list="data/{dataset}/lists/{shard}.json",
-        root=flow.root,
+        root=flow.datasets.root,
     shell:
         "python -m kinoflow probe-files --root {params.root:q} --list {params.list} --table {output}"
         " --options {params.options:q} --code {params.code} --log {log}"
@@ -133,7 +133,7 @@ rule probe_files:
 
 rule inventory:
     input:
-        flow.tables,
+        flow.datasets.tables,
     output:
         inventory="data/{dataset}/inventory.csv",
         unreadable="data/{dataset}/unreadable.csv",
@@ -168,9 +168,9 @@ rule annotations:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.datasets.published.annotations:annotations"),
-        options=flow.options("annotations"),
-        content=flow.published_digest,
-        folder=flow.published,
+        options=flow.datasets.options("annotations"),
+        content=flow.datasets.published_digest,
+        folder=flow.datasets.published,
     shell:
         "python -m kinoflow annotations --annotations {params.folder:q} --inventory {input.inventory}"
         " --labels {output.labels} --splits {output.splits} --classes {output.classes} --missing {output.missing}"
@@ -179,7 +179,7 @@ rule annotations:
 
 rule index:
     input:
-        flow.annotated,
+        flow.datasets.annotated,
         inventory="data/{dataset}/inventory.csv",
     output:
         videos="data/{dataset}/index/{index}/videos.csv",
@@ -192,9 +192,9 @@ rule index:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.datasets.index:index"),
-        options=flow.options("index", "labels", "splits"),
-        labels=flow.annotations_digest,
-        files=flow.annotations,
+        options=flow.datasets.options("index", "labels", "splits"),
+        labels=flow.datasets.annotations_digest,
+        files=flow.datasets.annotations,
     shell:
         "python -m kinoflow index --inventory {input.inventory} {params.files}"
         " --videos {output.videos} --segments {output.segments} --options {params.options:q} --log {log}"

@@ -1,10 +1,11 @@
-# Three ways to the same shards: from stored frames, straight from videos, from feature files that somebody else made.
+# Ways to the same shards: from stored frames or straight from videos, by a network as it is published or as a run has trained
+# it; and from feature files that somebody else made.
 
 
 rule features:
     input:
-        frames=flow.frames_shard,
-        weights=flow.run_weights,
+        frames=flow.shards.frames_shard,
+        weights=flow.shards.run_weights,
     output:
         update("data/{dataset}/features/{features}/{shard}.h5"),
     log:
@@ -12,27 +13,28 @@ rule features:
     benchmark:
         "logs/usage/{dataset}/features/{features}-{shard}.jsonl"
     wildcard_constraints:
-        features=flow.hashes("features", "frames"),
+        features=flow.shards.hashes("features", "frames"),
     conda:
         "../../envs/torch.yaml"
-    threads: flow.threads
+    threads: flow.shards.threads
     resources:
         gpu=flow.gpu,
     params:
+        stage="features",
         code=flow.code("kinoflow.features.extract:features"),
-        options=flow.options("features"),
-        identity=flow.weights_identity,
-        weights=flow.weights_flag,
-        speed=flow.speed,
+        options=flow.shards.options("features"),
+        identity=flow.shards.weights_identity,
+        weights=flow.shards.weights_flag,
+        speed=flow.shards.speed,
     shell:
-        "python -m kinoflow features --frames {input.frames} --shard {output} {params.weights} {params.speed}"
+        "python -m kinoflow {params.stage} --frames {input.frames} --shard {output} {params.weights} {params.speed}"
         " --options {params.options:q} --code {params.code} --log {log}"
 
 
 rule features_of_videos:
     input:
         table="data/{dataset}/probe/{shard}.csv",
-        weights=flow.run_weights,
+        weights=flow.shards.run_weights,
     output:
         update("data/{dataset}/features/{features}/{shard}.h5"),
     log:
@@ -40,22 +42,48 @@ rule features_of_videos:
     benchmark:
         "logs/usage/{dataset}/features/{features}-{shard}.jsonl"
     wildcard_constraints:
-        features=flow.hashes("features", "video"),
+        features=flow.shards.hashes("features", "video"),
     conda:
         "../../envs/torch.yaml"
-    threads: flow.threads
+    threads: flow.shards.threads
     resources:
         gpu=flow.gpu,
     params:
+        stage="features",
         code=flow.code("kinoflow.features.extract:features"),
-        options=flow.options("features"),
-        identity=flow.weights_identity,
-        weights=flow.weights_flag,
-        speed=flow.speed,
-        root=flow.root,
+        options=flow.shards.options("features"),
+        identity=flow.shards.weights_identity,
+        weights=flow.shards.weights_flag,
+        speed=flow.shards.speed,
+        root=flow.datasets.root,
     shell:
-        "python -m kinoflow features --root {params.root:q} --table {input.table} --shard {output}"
+        "python -m kinoflow {params.stage} --root {params.root:q} --table {input.table} --shard {output}"
         " {params.weights} {params.speed} --options {params.options:q} --code {params.code} --log {log}"
+
+
+use rule features as features_trained with:
+    wildcard_constraints:
+        features=flow.shards.hashes("features", "frames", trained=True),
+    params:
+        stage="recognition-features",
+        code=flow.code("kinoflow.tasks.recognition.extract:recognition_features"),
+        options=flow.shards.options("features"),
+        identity=flow.shards.weights_identity,
+        weights=flow.shards.weights_flag,
+        speed=flow.shards.speed,
+
+
+use rule features_of_videos as features_of_videos_trained with:
+    wildcard_constraints:
+        features=flow.shards.hashes("features", "video", trained=True),
+    params:
+        stage="recognition-features",
+        code=flow.code("kinoflow.tasks.recognition.extract:recognition_features"),
+        options=flow.shards.options("features"),
+        identity=flow.shards.weights_identity,
+        weights=flow.shards.weights_flag,
+        speed=flow.shards.speed,
+        root=flow.datasets.root,
 
 
 rule features_of_files:
@@ -68,13 +96,13 @@ rule features_of_files:
     benchmark:
         "logs/usage/{dataset}/features/{features}-{shard}.jsonl"
     wildcard_constraints:
-        features=flow.hashes("features", "files"),
+        features=flow.shards.hashes("features", "files"),
     conda:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.features.outside:feature_files"),
-        options=flow.options("files"),
-        root=flow.root,
+        options=flow.datasets.options("files"),
+        root=flow.datasets.root,
     shell:
         "python -m kinoflow feature-files --root {params.root:q} --table {input.table} --shard {output}"
         " --options {params.options:q} --code {params.code} --log {log}"

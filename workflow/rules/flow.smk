@@ -3,7 +3,7 @@
 
 rule optical_flow:
     input:
-        frames=flow.frames_of_flow,
+        frames=flow.shards.frames_of_flow,
     output:
         update("data/{dataset}/flow/{flow}/{shard}.h5"),
     log:
@@ -14,7 +14,7 @@ rule optical_flow:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.media.flow:flow"),
-        options=flow.options("flow"),
+        options=flow.shards.options("flow"),
     shell:
         "python -m kinoflow flow --frames {input.frames} --shard {output}"
         " --options {params.options:q} --code {params.code} --log {log}"

@@ -11,13 +11,13 @@ rule frames:
     benchmark:
         "logs/usage/{dataset}/frames/{frames}-{shard}.jsonl"
     wildcard_constraints:
-        dataset=flow.folders(content="videos"),
+        dataset=flow.datasets.folders(content="videos"),
     conda:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.media.frames:frames"),
-        options=flow.options("frames"),
-        root=flow.root,
+        options=flow.shards.options("frames"),
+        root=flow.datasets.root,
     shell:
         "python -m kinoflow frames --root {params.root:q} --table {input.table} --shard {output}"
         " --options {params.options:q} --code {params.code} --log {log}"
@@ -33,13 +33,13 @@ rule picture_frames:
     benchmark:
         "logs/usage/{dataset}/frames/{frames}-{shard}.jsonl"
     wildcard_constraints:
-        dataset=flow.folders(content="pictures"),
+        dataset=flow.datasets.folders(content="pictures"),
     conda:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.media.picture_frames:picture_frames"),
-        options=flow.options("frames"),
-        root=flow.root,
+        options=flow.shards.options("frames"),
+        root=flow.datasets.root,
     shell:
         "python -m kinoflow picture-frames --root {params.root:q} --table {input.table} --shard {output}"
         " --options {params.options:q} --code {params.code} --log {log}"

@@ -3,7 +3,7 @@
 
 rule pca_partial:
     input:
-        flow.annotated,
+        flow.datasets.annotated,
         features="data/{dataset}/features/{features}/{shard}.h5",
     output:
         "data/{dataset}/features/{features}/pca/{pca}/partial/{shard}.h5",
@@ -15,9 +15,9 @@ rule pca_partial:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.features.pca:pca_partial"),
-        options=flow.options("pca"),
-        videos=flow.roles_digest,  # splits and tasks of this shard's videos: a label edited elsewhere changes nothing here
-        roles=flow.roles_flag,
+        options=flow.shards.options("pca"),
+        videos=flow.shards.roles_digest,  # splits and tasks of this shard's videos: a label edited elsewhere changes nothing here
+        roles=flow.shards.roles_flag,
     shell:
         "python -m kinoflow pca-partial --features {input.features} --partial {output} {params.roles}"
         " --options {params.options:q} --log {log}"
@@ -25,7 +25,7 @@ rule pca_partial:
 
 rule pca_fit:
     input:
-        flow.partials,
+        flow.shards.partials,
     output:
         "data/{dataset}/features/{features}/pca/{pca}/basis.safetensors",
     log:
@@ -36,7 +36,7 @@ rule pca_fit:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.features.pca:pca_fit"),
-        options=flow.options("pca"),
+        options=flow.shards.options("pca"),
     shell:
         "python -m kinoflow pca-fit --partials {input} --basis {output} --options {params.options:q} --log {log}"
 
@@ -55,9 +55,9 @@ rule pca_apply:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.features.pca:pca_apply"),
-        options=flow.options("pca"),
-        videos=flow.tasks_digest,
-        roles=flow.roles_flag,
+        options=flow.shards.options("pca"),
+        videos=flow.shards.tasks_digest,
+        roles=flow.shards.roles_flag,
     shell:
         "python -m kinoflow pca-apply --features {input.features} --basis {input.basis} --shard {output}"
         " {params.roles} --options {params.options:q} --log {log}"

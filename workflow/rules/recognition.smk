@@ -11,12 +11,13 @@ use rule train as recognition_train with:
         room="recognition",
     threads: flow.runs.threads("recognition")
     params:
-        room="recognition",
+        stage="recognition-train",
         code=flow.code("kinoflow.tasks.recognition.train:recognition_train"),
         options=flow.runs.options("recognition", "test", "test_on"),
         data=flow.runs.data("recognition"),
         start=flow.runs.start("recognition"),
         weights=flow.runs.start_flag("recognition"),
+        root=flow.runs.root("recognition"),
 
 
 rule recognition_evaluate:
@@ -42,22 +43,23 @@ rule recognition_evaluate:
         options=flow.runs.test("recognition"),
         splits=flow.runs.splits("recognition"),
         files=runs.flags,
+        root=flow.runs.root("recognition"),
     shell:
-        "python -m kinoflow recognition-evaluate {params.files} --splits {params.splits} --metrics {output.metrics}"
-        " --predictions {output.predictions} --confusion {output.confusion}"
+        "python -m kinoflow recognition-evaluate {params.files} {params.root} --splits {params.splits}"
+        " --metrics {output.metrics} --predictions {output.predictions} --confusion {output.confusion}"
         " --options {params.options:q} --log {log}"
 
 
 rule recognition_section:
     input:
-        metrics=flow.runs.files("recognition", "metrics.json"),
-        histories=flow.runs.files("recognition", "history.csv"),
-        predictions=flow.runs.files("recognition", "predictions.csv"),
-        confusion=flow.runs.files("recognition", "confusion.csv"),
-        models=flow.runs.models("recognition"),
-        videos=flow.runs.section_table("recognition", "videos"),
-        segments=flow.runs.section_table("recognition", "segments"),
-        frames=flow.runs.pictures("recognition"),
+        metrics=flow.sections.files("recognition", "metrics.json"),
+        histories=flow.sections.files("recognition", "history.csv"),
+        predictions=flow.sections.files("recognition", "predictions.csv"),
+        confusion=flow.sections.files("recognition", "confusion.csv"),
+        models=flow.sections.models("recognition"),
+        videos=flow.sections.table("recognition", "videos"),
+        segments=flow.sections.table("recognition", "segments"),
+        frames=flow.sections.pictures("recognition"),
     output:
         f"results/{flow.study}/sections/30-recognition-{{name}}.json",
     log:
@@ -66,7 +68,7 @@ rule recognition_section:
         "../../envs/torch.yaml"
     params:
         code=flow.code("kinoflow.tasks.recognition.figures:recognition_section"),
-        options=flow.runs.tests("recognition"),
+        options=flow.sections.tests("recognition"),
         files=runs.flags,
     shell:
         "python -m kinoflow recognition-section {params.files} --section {output} --options {params.options:q} --log {log}"
@@ -74,7 +76,7 @@ rule recognition_section:
 
 rule recognition_speed:
     input:
-        models=flow.runs.models("recognition"),
+        models=flow.sections.models("recognition"),
     output:
         f"logs/timings/{flow.study}/recognition-{{name}}.json",
     log:

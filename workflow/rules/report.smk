@@ -6,7 +6,7 @@ localrules:
 
 rule data_section:
     input:
-        unpack(flow.data_section_inputs),
+        unpack(flow.report.data_section_inputs),
     output:
         f"results/{flow.study}/sections/10-data-{{name}}.json",
     log:
@@ -15,9 +15,9 @@ rule data_section:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.datasets.figures:data_section"),
-        options=flow.options("report"),
+        options=flow.report.options,
         name="{name}",
-        root=flow.section_root,
+        root=flow.report.section_root,
     shell:
         "python -m kinoflow data-section --videos {input.videos} --segments {input.segments}"
         " --unreadable {input.unreadable} --section {output} --name {params.name} {params.root}"
@@ -26,7 +26,7 @@ rule data_section:
 
 rule pca_section:
     input:
-        basis=flow.basis,
+        basis=flow.report.basis,
     output:
         f"results/{flow.study}/sections/20-pca-{{name}}.json",
     log:
@@ -35,7 +35,7 @@ rule pca_section:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.features.figures:pca_section"),
-        options=flow.options("report"),
+        options=flow.report.options,
         name="{name}",
     shell:
         "python -m kinoflow pca-section --basis {input.basis} --section {output} --name {params.name}"
@@ -55,7 +55,7 @@ rule claims:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.report.outcome:claims"),
-        options=flow.options("claims"),
+        options=flow.report.claims,
     shell:
         "python -m kinoflow claims --metrics {input.metrics} --overview {output.overview} --table {output.table}"
         " --section {output.section} --options {params.options:q} --log {log}"
@@ -63,8 +63,8 @@ rule claims:
 
 rule report:
     input:
-        sections=flow.sections(),
-        timings=flow.runs.timings(),
+        sections=flow.report.sections(),
+        timings=flow.sections.timings(),
     output:
         report(
             f"results/{flow.study}/report.html",
@@ -78,10 +78,10 @@ rule report:
         "../../envs/media.yaml"
     params:
         code=flow.code("kinoflow.report.page:report"),
-        options=flow.options("report"),
+        options=flow.report.options,
         study=flow.study,
-        config=flow.config_text,
-        usage=flow.usage,
+        config=flow.report.config_text,
+        usage=flow.report.usage,
         files=runs.flags,
     shell:
         "python -m kinoflow report {params.files} --page {output} --study {params.study}"

@@ -17,15 +17,16 @@ rule train:
     resources:
         gpu=flow.gpu,
     params:
-        room="none",
+        stage="",
         code="",
         options="",
         data="",
         start="",
         weights="",
+        root="",
         files=runs.flags,
         work=runs.work,
     shell:
-        "python -m kinoflow {params.room}-train {params.files} {params.data} {params.weights} --model {output.model}"
-        " --history {output.history} --place {params.work} --seed {wildcards.seed} --options {params.options:q}"
+        "python -m kinoflow {params.stage} {params.files} {params.root} {params.data} {params.weights}"
+        " --model {output.model} --history {output.history} --place {params.work} --seed {wildcards.seed} --options {params.options:q}"
         " --code {params.code} --log {log}"

@@ -1,8 +1,7 @@
 """The stage that runs a network over the videos of a shard: one feature row for every clip.
 
 A video's rows are carried over if its content, the options, the weights, the device and the code are those that they were
-made with. Rows of a shard that is not complete (the run was killed, or another video failed) are kept beside it, in
-``.work``, and the next start takes them from there.
+made with (``kinoflow.features.kept``).
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,20 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinoflow.errors import ConfigError, DataError
+from kinoflow.errors import ConfigError
 from kinoflow.features.arithmetic import grouped
 from kinoflow.features.backbones import Backbone, build
 from kinoflow.features.clips import centres, needed, windows
-from kinoflow.features.kept import Kept, Rows, ShardRows
+from kinoflow.features.kept import Rows, fill
 from kinoflow.features.options import FeaturesOptions
 from kinoflow.features.plan import Plan, planned
 from kinoflow.features.sources import Block, DecodedVideos, StoredFrames
 from kinoflow.features.transforms import decoding
 from kinoflow.features.weights import drawn, load
-from kinoflow.progress import Progress, log
 from kinoflow.stage import Folder, In, Out
-from kinoflow.store.files import write_keys
-from kinoflow.store.shards import writing
 from kinoflow.store.tables import Probed, read
 
 NOMINAL = 64  # pixels of a frame that stands for those to come, where no option gives a size
@@ -58,9 +54,7 @@ def features(
     source = _source(plan, frames, root, table)
     keys = {video: plan.key(content, code) for video, content in source.contents.items()}
     with plan.how.settled():
-        _fill(shard, plan, source, keys)
-    write_keys(shard, keys)
-    Kept(shard).clear()
+        fill(shard, keys, plan.attrs(), plan.options.dtype, lambda: Extractor(plan, source))
 
 
 def _source(plan: Plan, frames: Path | None, root: Path | None, table: Path | None) -> StoredFrames | DecodedVideos:
@@ -76,39 +70,14 @@ def _source(plan: Plan, frames: Path | None, root: Path | None, table: Path | No
     return StoredFrames(frames)
 
 
-def _fill(path: Path, plan: Plan, source: StoredFrames | DecodedVideos, keys: dict[str, str]) -> None:
-    """Write the shard; DataError, and no shard, if a video fails."""
-    old, kept = ShardRows(path), Kept(path)
-    carried = {key for key in keys.values() if key in old or key in kept}
-    extractor = None if keys and carried.issuperset(keys.values()) else Extractor(plan)
-    width = extractor.width if extractor else _rows(next(iter(carried)), old, kept)[0].shape[1]
-    progress = Progress(f"features {path.stem}", total=len(keys), items="videos")
-    failed: list[DataError] = []
-    with writing(path, plan.attrs(), frames=False, width=width, dtype=plan.options.dtype) as writer, progress:
-        for video, key in keys.items():
-            try:
-                if key not in carried:
-                    kept.put(key, extractor.rows(video, source))
-                    carried.add(key)
-                    log.info("extracted %r", video)
-                writer.add(video, *_rows(key, old, kept))
-            except DataError as error:
-                log.warning("%s", error)
-                failed.append(error)
-            progress.step()
-        if failed:
-            raise DataError(f"{failed[0]} ({len(failed)} of {len(keys)} videos failed; the work on the others is kept)")
-
-
-def _rows(key: str, old: ShardRows, kept: Kept) -> Rows:
-    return old[key] if key in old else kept[key]
-
-
 class Extractor:
     """A network with its weights in place, ready for videos of any size that it can take."""
 
-    def __init__(self, plan: Plan):
-        self.plan = plan
+    def __init__(self, plan: Plan, source: StoredFrames | DecodedVideos):
+        self.plan, self.source = plan, source
+        self.name = f"the backbone {plan.options.backbone!r}" + f" at the layer {plan.options.layer!r}" * bool(
+            plan.options.layer
+        )
         nominal = plan.pictures.size(NOMINAL, NOMINAL)
         network = drawn(partial(build, plan.options.backbone, nominal[0]), plan.options.seed)
         if plan.file:
@@ -124,20 +93,17 @@ class Extractor:
             self.widths[shape] = self.backbone.fit(shape)
         return self.widths[shape]
 
-    def rows(self, video: str, source: StoredFrames | DecodedVideos) -> Rows:
-        """Return the features of one video, (R, D) in the stored type, and their times, (R,) seconds.
-
-        DataError if frames do not come, or values are not finite or do not fit into the type.
-        """
+    def rows(self, video: str) -> Rows:
+        """Return the features of one video, (R, D) float32, and their times, (R,) seconds; DataError if no frames come."""
         plan, times = self.plan, [np.empty(0)]
 
         def pick(numbers: np.ndarray) -> np.ndarray:
             return needed(numbers, *plan.clips)
 
-        groups = grouped(self._clips(source.blocks(video, pick), times), plan.how.group(plan.video))
+        groups = grouped(self._clips(self.source.blocks(video, pick), times), plan.how.group(plan.video))
         parts = [part.numpy() for part in plan.how.run_all(self.backbone, groups)]
         found = np.concatenate([np.empty((0, self.width), np.float32), *parts])
-        return _stored(found, plan, video), centres(np.concatenate(times), *plan.clips)
+        return found, centres(np.concatenate(times), *plan.clips)
 
     def _clips(self, blocks: Iterable[Block], times: list[np.ndarray]) -> Iterator[Tensor]:
         """Yield pictures (3, H, W) or clips (T, 3, H, W), normalised; put the times of all frames into ``times``."""
@@ -152,20 +118,3 @@ class Extractor:
             if len(numbers):
                 pictures = self.plan.pictures(torch.from_numpy(frames).to(self.plan.how.device))
                 yield from zip(numbers.tolist(), pictures, strict=True)
-
-
-def _stored(found: np.ndarray, plan: Plan, video: str) -> np.ndarray:
-    """Return rows in the type in which they are stored."""
-    options = plan.options
-    if not np.isfinite(found).all():
-        raise DataError(
-            f"{video!r}: the features are not finite; these weights do not suit the backbone {options.backbone!r}"
-            + (f" at the layer {options.layer!r}" if options.layer else "")
-        )
-    with np.errstate(over="ignore"):
-        rows = found.astype(options.dtype)
-    if not np.isfinite(rows).all() or (found.any() and not rows.any()):  # too large, or all rounded to zero
-        raise DataError(
-            f"{video!r}: features up to {np.abs(found).max():.3g} do not fit into float16; set dtype: float32"
-        )
-    return rows

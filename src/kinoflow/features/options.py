@@ -14,9 +14,13 @@ class RunWeights(Options):
     """The checkpoint of another run: an edge of the workflow's graph."""
 
     study: Name | None = option(None, "study of the run; empty: this one", "")
-    room: Literal["recognition", "alignment"] = option("recognition", "room of the run", "")
+    room: Literal["recognition", "alignment", "anticipation"] = option("recognition", "room of the run", "")
     run: Name = option(..., "name of the run", "")
-    seed: int = option(0, "seed of the run", "", ge=0, le=2**32 - 1)
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | Literal["each"] = option(
+        0,
+        "seed of the run, or each: features for every seed of the run, of which another room's seed k reads those of seed k",
+        "",
+    )
 
 
 class FeaturesOptions(Options):
@@ -30,7 +34,8 @@ class FeaturesOptions(Options):
     )
     backbone: str = option(
         "small",
-        "small (the small network of the embedded study) or the name of any torchvision image or video classification model",
+        "small (the small network of the embedded study), the name of any torchvision image or video classification model, or"
+        " trained: the network of the recognition run that weights names, along whole videos, with its own windows of frames",
         "",
     )
     weights: Literal["none"] | RunWeights | Annotated[UserPath, Form("torchvision:NAME or a path")] = option(
@@ -91,6 +96,15 @@ class FeaturesOptions(Options):
             raise ValueError(
                 "resize: frames decoded from videos need a size for the backbone 'small': give it in pixels"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _trained_says_the_rest(self) -> Self:
+        if self.backbone != "trained":
+            return self
+        for name in ("layer", "clip", "dilation", "resize", "crop", "mean", "std", "precision"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: a trained network reads frames as it was trained; leave {name} out")
         return self
 
 

@@ -18,6 +18,7 @@ class ReportOptions(Options):
     )
 
 
+Room = Literal["recognition", "segmentation", "alignment", "teachers", "anticipation", "abstraction"]
 Level = Annotated[float, Field(ge=-1e9, le=1e9)]
 
 
@@ -25,12 +26,17 @@ class ClaimOptions(Options):
     """A claim: a run is better than others, or than a number, by more than a bar."""
 
     claim: str = option(..., "a sentence that may turn out false", "", min_length=1)
-    room: Literal["recognition"] = option(..., "the room whose runs are compared", "")
+    room: Room = option(..., "the room whose runs are compared", "")
     treatment: Name = option(..., "the run that should be better", "")
     baseline: Name | tuple[Name, ...] | Level = option(
         ..., "the run that should be worse, several (the best of them in each seed), or a number such as chance", ""
     )
     metric: str = option(..., "the number compared: its place in metrics.json, such as verb.top1", "", min_length=1)
+    against: str = option(
+        "",
+        "the number of the baseline that it is compared with, where that is another one, such as one of another method",
+        "",
+    )
     test: Name | None = option(None, "which of the runs' further tests (tests.<name>); empty: test", "")
     bar: float = option(
         0.0, "improvement that must be exceeded (below 0: not much worse)", "unit of the metric", ge=-1e9, le=1e9
@@ -42,7 +48,7 @@ class ClaimOptions(Options):
 class PublishedFigure(Options):
     """A figure that others have published, and the run of the study that it is compared with."""
 
-    room: Literal["recognition"] = option(..., "the room of the run", "")
+    room: Room = option(..., "the room of the run", "")
     run: Name = option(..., "the run that is like the published one", "")
     test: Name | None = option(None, "which of the run's further tests (tests.<name>); empty: test", "")
     metric: str = option("action.top1", "the share measured: its place in metrics.json", "", min_length=1)

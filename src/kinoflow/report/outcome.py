@@ -83,7 +83,11 @@ def _decided(name: str, options: ClaimOptions, rows: list[Metric]) -> Claim:
         baseline = (f"{options.baseline:g}", options.baseline)
     else:
         runs = (options.baseline,) if isinstance(options.baseline, str) else options.baseline
-        baseline = (" or ".join(runs), _best([_values(name, options, run, rows) for run in runs], options.better))
+        said = f" ({options.against})" if options.against else ""
+        baseline = (
+            " or ".join(runs) + said,
+            _best([_values(name, options, run, rows, options.against) for run in runs], options.better),
+        )
     return claim(
         options.room,
         options.claim,
@@ -135,13 +139,16 @@ def compared(figures: Sequence[PublishedFigure], rows: list[Metric]) -> Table:
     return Table("Measured against published", columns, tuple(cells), notes)
 
 
-def _values(name: str, options: ClaimOptions | PublishedFigure, run: str, rows: list[Metric]) -> dict[int, float]:
-    """Return {seed: value} of a run; ConfigError if it has no such metric."""
+def _values(
+    name: str, options: ClaimOptions | PublishedFigure, run: str, rows: list[Metric], against: str = ""
+) -> dict[int, float]:
+    """Return {seed: value} of a run's metric, or of ``against`` in its place; ConfigError if it has no such metric."""
+    metric = against or options.metric
     own = [row for row in rows if (row.room, row.run, row.test) == (options.room, run, options.test or "")]
-    found = {row.seed: row.value for row in own if row.metric == options.metric}
+    found = {row.seed: row.value for row in own if row.metric == metric}
     if not found:
         known = ", ".join(sorted({row.metric for row in own})[:40]) or "none"
-        raise ConfigError(f"{name}: {options.room} {run!r} has no metric {options.metric!r}; it has: {known}")
+        raise ConfigError(f"{name}: {options.room} {run!r} has no metric {metric!r}; it has: {known}")
     return found
 
 

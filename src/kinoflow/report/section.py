@@ -183,7 +183,25 @@ class Video:
         return self
 
 
-Block = Annotated[Text | Heading | Callout | Table | Figure | Video, Field(discriminator="kind")]
+@_block
+class Branch:
+    """A line of a tree with what is below it. hint: shown while the pointer rests on it."""
+
+    text: Filled
+    hint: Shown = ""
+    branches: tuple["Branch", ...] = ()
+
+
+@_block
+class Tree:
+    """Nested lines that fold: the first level is open, deeper ones unfold on a click."""
+
+    caption: Filled
+    branches: Annotated[tuple[Branch, ...], Field(min_length=1)]
+    kind: Literal["tree"] = "tree"
+
+
+Block = Annotated[Text | Heading | Callout | Table | Figure | Video | Tree, Field(discriminator="kind")]
 
 
 @_block

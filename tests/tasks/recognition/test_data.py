@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.media.decode import decode_video
 from kinoflow.media.options import FramesOptions
+from kinoflow.media.reading import Videos
 from kinoflow.store import tables
 from kinoflow.store.shards import encode_jpeg, writing
 from kinoflow.store.tables import Segment, Video
@@ -228,14 +229,14 @@ def test_frames_decoded_directly_are_those_of_the_frames_stage(tmp_path, make_vi
     make_video(tmp_path / "a.mp4", frames=12)
     options = FramesOptions(size=32, **choice)
     frames, times = next(decode_video(tmp_path / "a.mp4", options))
-    source = pickle.loads(pickle.dumps(data.Videos(tmp_path, options)))
+    source = pickle.loads(pickle.dumps(Videos(tmp_path, options)))
     assert np.array_equal(source.times("a.mp4"), times)
     assert np.array_equal(source.frames("a.mp4", np.array([3, 1, 1, 2])), frames[[3, 1, 1, 2]])
 
 
 def test_a_video_that_is_not_there_or_no_video_is_an_error(tmp_path):
     (tmp_path / "b.mp4").write_bytes(b"no video")
-    source = data.Videos(tmp_path, FramesOptions(size=32))
+    source = Videos(tmp_path, FramesOptions(size=32))
     with pytest.raises(DataError, match="'a.mp4'"):
         source.times("a.mp4")
     with pytest.raises(DataError, match="'b.mp4'"):

@@ -13,6 +13,7 @@ from kinoflow.progress import log
 # kind: (how its files are read, classes that it has)
 READERS: dict[str, tuple[Callable[[Files, PublishedOptions], Published], int]] = {
     "kinetics": (kinetics.read, kinetics.CLASSES),
+    "kinetics_csv": (kinetics.read_lists, kinetics.CLASSES),
     "something_v1": (something.read_tables, something.CLASSES["something_v1"]),
     "something_v2": (something.read_json_files, something.CLASSES["something_v2"]),
     "jester": (something.read_tables, something.CLASSES["jester"]),

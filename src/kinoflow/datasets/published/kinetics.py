@@ -6,7 +6,8 @@ zeros before the seconds, so columns are found by name and seconds filled up to 
 names no classes.
 """
 
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 from kinoflow.datasets.published.entries import Entry, Published, Vocabulary
 from kinoflow.datasets.published.files import Files, lines
@@ -19,6 +20,7 @@ NAMES = r"(kinetics|k)?[-_]?(\d{3})?[-_]?label_map([-_]?k\d{3})?\.txt"
 TABLE = r"(kinetics|k)?[-_]?(\d{{3}})?[-_]?{}\.csv"
 SPLITS = {"train": "train", "validation": "val|validate|validation", "test": "test"}
 COLUMNS = ("youtube_id", "time_start", "time_end")
+BROKEN = ("4o5v7aDXU9k", "uLaU_15HYdo", "pNvkk7VDOws", "HvaU7W635to")  # clips that published training code leaves out
 
 
 def read(files: Files, options: PublishedOptions) -> Published:
@@ -34,6 +36,58 @@ def read(files: Files, options: PublishedOptions) -> Published:
     vocabulary = Vocabulary([folder_name(name) for name in names], source)
     splits = {split: _entries(path, vocabulary) for split, path in tables.items()}
     return Published(names, splits, listed=listed is not None)
+
+
+def read_lists(files: Files, options: PublishedOptions) -> Published:
+    """Read lists without a header, ``path,label``, the path below the folder of the videos, as self-supervised code has them.
+
+    Labels are names, or numbers of classes. Clips that are known to be broken are in no split.
+    """
+    tables = {split: files.find(TABLE.format(f"({names})")) for split, names in SPLITS.items()}
+    rows = {split: list(_listed(path)) for split, path in tables.items() if path}
+    if not rows:
+        raise DataError(f"{files.folder}: there is no train.csv or val.csv in this folder")
+    listed = files.find(NAMES)
+    names = (
+        [text.strip('"') for _, text in lines(listed)]
+        if listed
+        else _told({row[2] for r in rows.values() for row in r})
+    )
+    vocabulary = Vocabulary([folder_name(name) for name in names], str(listed or files.folder))
+    splits = {
+        split: [_list_entry(*row, vocabulary) for row in own if not _broken(row[1])] for split, own in rows.items()
+    }
+    unused = sum(map(len, rows.values())) - sum(map(len, splits.values()))
+    return Published(names, splits, unused=unused, listed=listed is not None)
+
+
+def _listed(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield (file and line, path, label) of a list without a header."""
+    for where, text in lines(path):
+        video, comma, label = (part.strip().strip('"') for part in text.rpartition(","))
+        if not comma or not video or not label or video.startswith("/") or ".." in PurePosixPath(video).parts:
+            raise DataError(f"{where}: {text!r} should be a path below the folder of the videos, a comma, and a label")
+        yield where, video, label
+
+
+def _told(labels: set[str]) -> list[str]:
+    """Return the classes that labels tell: their names sorted, or all numbers up to the largest."""
+    if all(label.isdecimal() for label in labels):
+        return [str(number) for number in range(max(map(int, labels), default=-1) + 1)]
+    return sorted(labels)
+
+
+def _list_entry(where: str, path: str, label: str, vocabulary: Vocabulary) -> Entry:
+    if label.isdecimal() and int(label) < len(vocabulary.names):
+        number = int(label)
+    else:
+        number = vocabulary.find(folder_name(label), where)
+    return Entry(path, (str(PurePosixPath(path).with_suffix("")),), number)
+
+
+def _broken(path: str) -> bool:
+    """Whether a clip, ID.mp4 or ID_start_end.mp4, is one of those that no decoder reads."""
+    return PurePosixPath(path).stem.startswith(BROKEN)
 
 
 def folder_name(label: str) -> str:

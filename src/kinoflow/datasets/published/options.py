@@ -8,8 +8,8 @@ from kinoflow.options import Options, option
 class AnnotationFilesOptions(Options):
     """Which published dataset it is, and how its annotation files are read."""
 
-    kind: Literal["kinetics", "something_v1", "something_v2", "jester", "ucf101", "hmdb51"] = option(
-        ..., "the dataset that the annotation files belong to", ""
+    kind: Literal["kinetics", "kinetics_csv", "something_v1", "something_v2", "jester", "ucf101", "hmdb51"] = option(
+        ..., "the dataset that the annotation files belong to; kinetics_csv: lists path,label without a header", ""
     )
     split: int = option(1, "which of the three splits (ucf101, hmdb51)", "", ge=1, le=3)
     order: Literal["sorted", "file"] = option(
@@ -52,4 +52,27 @@ class AnnotationsOptions(PublishedOptions):
         "published",
         "what stands for a clip: a folder of pictures or a video file; published: folders for something_v1 and jester",
         "",
+    )
+
+
+class PennActionOptions(Options):
+    """How clips of Penn Action are made."""
+
+    size: int = option(224, "sides of the clips' pictures; even", "pixels", ge=16, le=1080, multiple_of=2)
+
+
+class FineGymOptions(Options):
+    """Which classes of FineGym label the event clips, and which clips are cut."""
+
+    classes: Literal[99, 288] = option(99, "the elements that are labelled: those of Gym99 or of Gym288", "classes")
+    additional: bool = option(False, "cut events without a labelled element too, for training without labels", "")
+
+
+class VideoAnnotationsOptions(Options):
+    """Which published dataset of long videos it is, and how labels and splits are written."""
+
+    kind: Literal["crosstask", "breakfast"] = option(..., "the dataset that the annotation files belong to", "")
+    split: int = option(1, "breakfast: which of the splits s1 to s4, by persons", "", ge=1, le=4)
+    suffix: str = option(
+        ".npy", "suffix of the videos (or feature files) where it is not looked which there are", "", pattern=r"^\.\w+$"
     )

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from kinoflow.features import bn_inception
 from kinoflow.features.small import Small
-from kinoflow.tasks.recognition import bn_inception
 from kinoflow.tasks.recognition.first_conv import with_inputs
 from kinoflow.tasks.recognition.non_local import NonLocalAfter
 from kinoflow.tasks.recognition.options import NetworkOptions

@@ -15,6 +15,7 @@ from kinoflow.errors import ConfigError, DataError
 from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.media.examine import examine
 from kinoflow.media.isolate import StoppedError, isolated
+from kinoflow.media.reading import Videos
 from kinoflow.progress import Progress, log
 from kinoflow.stage import In, Out, State
 from kinoflow.store import tables
@@ -115,7 +116,7 @@ class Reader:
                 " `kinoflow recognition-evaluate`"
             )
         self.trained, self.options, self.scorer = trained, options, Scorer(trained, test, how)
-        self.source = data.Videos(Path(), trained.frames or data.decoding(trained.options))
+        self.source = Videos(Path(), trained.frames or data.decoding(trained.options))
         self.needed = sampling.needed(trained.options.input)
 
     def answer(self, video: str) -> Answer:

@@ -19,11 +19,12 @@ import torch
 from kinoflow.errors import DataError
 from kinoflow.features.arithmetic import Arithmetic, grouped
 from kinoflow.media.options import FramesOptions
+from kinoflow.media.reading import Source
 from kinoflow.metrics.scores import softmax
 from kinoflow.options import check
 from kinoflow.progress import Progress
 from kinoflow.tasks.recognition import sampling
-from kinoflow.tasks.recognition.data import Clip, Source, by_weight
+from kinoflow.tasks.recognition.data import Clip, by_weight
 from kinoflow.tasks.recognition.inputs import prepare_test, prepare_validation
 from kinoflow.tasks.recognition.model import Recogniser
 from kinoflow.tasks.recognition.options import ClipTestOptions, RecognitionOptions

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kinoflow.datasets.contact_sheet import HEIGHT, Strip, compose
+from kinoflow.media.reading import FrameShards
 from kinoflow.media.sample import evenly
 from kinoflow.report.section import Block, Figure, Heading
 from kinoflow.store.shards import COLOURS, Shard
 from kinoflow.store.tables import Segment
-from kinoflow.tasks.recognition.data import Clip, FrameShards, clips
+from kinoflow.tasks.recognition.data import Clip, clips
 
 if TYPE_CHECKING:
     from kinoflow.tasks.recognition.evaluate import Prediction

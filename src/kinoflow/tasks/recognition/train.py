@@ -11,10 +11,11 @@ from torch import Tensor
 
 from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.media.options import FramesOptions
+from kinoflow.media.reading import Source
 from kinoflow.options import resolved
 from kinoflow.stage import Folder, In, Out, State
 from kinoflow.tasks.recognition import data, sampling, tuning
-from kinoflow.tasks.recognition.data import Clip, Source
+from kinoflow.tasks.recognition.data import Clip
 from kinoflow.tasks.recognition.groups import policy
 from kinoflow.tasks.recognition.inputs import channels, check_crops, prepare_training
 from kinoflow.tasks.recognition.loss import head_losses

@@ -1,0 +1,200 @@
+"""Set abstraction: a training step, a forward pass and a ranking against the plain ways to compute them.
+
+    python benchmarks/abstraction_model.py      about six minutes; --repeats 3; --small for a trial; --json FILE adds lines
+
+A step: 256 sets of 4 features of 2048 columns, K 512, F 2048, E 300, 391 nodes: forward, both losses, backward, Adam. Float32,
+one thread. Against it: the form that evaluates every pair of a subset and a set that holds it (65 calls of a relation), and the
+form that evaluates each subset once (15 calls) and sums with the same matrix. Their outputs agree to 1e-5, which is checked.
+Ranking: records of 4 references and 5 queries, together against one at a time, in both ways queries by themselves only.
+"""
+
+import argparse
+from itertools import combinations
+from typing import Any
+
+from measure import Case, compare, measure, table, write_line
+
+FULL = {"sets": 256, "inputs": 2048, "bottleneck": 512, "width": 2048, "embedding": 300, "nodes": 391}
+SMALL = {"sets": 32, "inputs": 256, "bottleneck": 64, "width": 256, "embedding": 30, "nodes": 40}
+WAYS = ("blocks", "each subset once", "every pair")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3, help="interleaved runs of each comparison")
+    parser.add_argument("--small", action="store_true", help="a tenth of the widths, to try the benchmark itself")
+    parser.add_argument("--json", metavar="FILE", help="append the numbers as JSON lines")
+    given = parser.parse_args()
+    shape = SMALL if given.small else FULL
+    agreement = measure(Case("agreement", agree, {"shape": shape}, imports)).value
+    print(f"outputs differ by {agreement:.1e} of their largest value at most (wanted: 1e-5)")
+    for way, wanted in (("every pair", 2.7), ("each subset once", 1.1)):
+        pair = compare(
+            *(Case(f"step, {each}", step, {"shape": shape, "way": each}, imports) for each in (WAYS[0], way)),
+            given.repeats,
+        )
+        print(table([*pair.first, *pair.second]))
+        ratio = sum(run.value for run in pair.second) / sum(run.value for run in pair.first)
+        print(f"step: {ratio:.2f} x as fast as with {way} (wanted: {wanted})")
+        write_line(
+            given.json, {"benchmark": "abstraction step", "against": way, "ratio_of_steps": ratio} | pair.record()
+        )
+    for n in (4, 5):
+        runs = [
+            measure(Case(f"forward, n = {n}, {w}", forward, {"shape": shape, "way": w, "n": n}, imports))
+            for w in WAYS[:2]
+        ]
+        print(table(runs))
+        write_line(given.json, {"benchmark": "abstraction forward", "n": n, "cpu": [run.value for run in runs]})
+    records = {"shape": shape, "records": 300}
+    pair = compare(
+        Case("300 rankings together", ranking, records | {"together": True}, imports),
+        Case("one record at a time", ranking, records | {"together": False}, imports),
+        given.repeats,
+    )
+    print(table([*pair.first, *pair.second]))
+    ratio = sum(run.value for run in pair.second) / sum(run.value for run in pair.first)
+    print(f"ranking: {ratio:.2f} x as fast as one record at a time (wanted: 5)")
+    write_line(given.json, {"benchmark": "abstraction ranking", "ratio": ratio} | pair.record())
+
+
+# ---------------------------------------------------------------- what is measured
+
+
+def imports() -> None:
+    import torch
+
+    import kinoflow.tasks.abstraction.scoring  # noqa: F401
+
+    torch.set_num_threads(1)
+
+
+def model(shape: dict[str, int]) -> Any:
+    from kinoflow.tasks.abstraction.model import SetModel
+    from kinoflow.tasks.abstraction.options import NetworkOptions
+
+    network = NetworkOptions(bottleneck=shape["bottleneck"], width=shape["width"])
+    return SetModel(network, shape["inputs"], shape["embedding"], shape["nodes"])
+
+
+def drawn(shape: dict[str, int], n: int = 4) -> Any:
+    import torch
+
+    return torch.rand(shape["sets"], n, shape["inputs"], generator=torch.Generator().manual_seed(0))
+
+
+def by_pairs(network: Any, x: Any) -> Any:
+    """f of every subset, every relation inside it evaluated anew."""
+    import torch
+
+    from kinoflow.tasks.abstraction.subsets import subsets
+
+    def f(whole: tuple[int, ...]) -> Any:
+        parts = (each for s in network.scales if s <= len(whole) for each in combinations(whole, s))
+        return sum(relation(network, x, each) for each in parts)
+
+    return torch.stack([f(whole) for whole in subsets(x.shape[1])], 1)
+
+
+def once(network: Any, x: Any) -> Any:
+    """f of every subset, each relation evaluated once."""
+    import torch
+
+    from kinoflow.tasks.abstraction.subsets import membership, subsets
+
+    told = [each for each in subsets(x.shape[1]) if len(each) in network.scales]
+    g = torch.stack([relation(network, x, each) for each in told])  # (T, B, F)
+    rows = torch.from_numpy(membership(x.shape[1]))
+    inside = torch.stack([rows[:, list(each)].all(1) for each in told], 1).to(x)  # (M, T)
+    return (inside @ g.flatten(1)).unflatten(1, g.shape[1:]).transpose(0, 1)
+
+
+def relation(network: Any, x: Any, videos: tuple[int, ...]) -> Any:
+    one = network.relations[str(len(videos))]
+    return one.second(one.first(x[:, list(videos)].flatten(1).relu()).relu())
+
+
+def told(network: Any, x: Any, way: str) -> tuple[Any, Any]:
+    """Return vectors (B, M, E) and logits (B, C, M) in one of the three ways."""
+    if way == "blocks":
+        found = network(x)
+        return found.embeddings, found.logits
+    f = (by_pairs if way == "every pair" else once)(network, x)
+    return network.embedding(f), network.node(f).transpose(1, 2)
+
+
+def agree(shape: dict[str, int]) -> float:
+    """Return the largest difference of outputs, as a share of the largest one, in training as in evaluation."""
+    import torch
+
+    network, x, worst = model(shape), drawn({**shape, "sets": 16}), 0.0
+    with torch.no_grad():
+        expected = told(network, x, "every pair")
+        for training in (True, False):
+            for way in WAYS[:2]:
+                found = told(network.train(training), x, way)
+                worst = max(worst, *((a - b).abs().max() / b.abs().max() for a, b in zip(found, expected, strict=True)))
+    return float(worst)
+
+
+def step(shape: dict[str, int], way: str) -> float:
+    """Return the CPU-seconds of a training step; one before it warms up."""
+    import time
+
+    import torch
+
+    from kinoflow.tasks.abstraction.loss import set_losses
+    from kinoflow.training.groups import one_group, optimiser
+    from kinoflow.training.options import TrainingOptions
+
+    network, x = model(shape).train(), drawn(shape)
+    adam = optimiser(one_group(network), TrainingOptions(optimiser="adam", steps=2))
+    labels = torch.randint(shape["nodes"], (shape["sets"], 15), generator=torch.Generator().manual_seed(1))
+    targets = torch.rand(shape["sets"], 15, shape["embedding"], generator=torch.Generator().manual_seed(2))
+    for _ in range(2):
+        start = time.process_time()
+        for parameter in network.parameters():
+            parameter.grad = None
+        vectors, logits = told(network, x, way)
+        sum(set_losses(vectors, logits, targets, labels).values()).backward()
+        adam.step()
+        taken = time.process_time() - start
+    return taken
+
+
+def forward(shape: dict[str, int], way: str, n: int) -> float:
+    """Return the CPU-seconds of a forward pass in evaluation."""
+    import time
+
+    import torch
+
+    network, x = model(shape).eval(), drawn(shape, n)
+    with torch.inference_mode():
+        for _ in range(2):
+            start = time.process_time()
+            told(network, x, way)
+            taken = time.process_time() - start
+    return taken
+
+
+def ranking(shape: dict[str, int], records: int, together: bool) -> float:
+    """Rank five queries for each of the records' four references; return the CPU-seconds, without those of making a model."""
+    import time
+
+    import numpy as np
+
+    from kinoflow.tasks.abstraction.scoring import Reader
+
+    rng = np.random.default_rng(0)
+    references, queries = (rng.random((records, n, shape["inputs"]), np.float32) for n in (4, 5))
+    reader = Reader(model(shape))
+    size = records if together else 1
+    reader.completion(references[:1], queries[:1])
+    start = time.process_time()
+    for first in range(0, records, size):
+        reader.completion(references[first : first + size], queries[first : first + size])
+    return time.process_time() - start
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""What the rules on datasets ask for: where videos come from, what tells them from others, how they are labelled."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kinoflow.datasets import listing
+from kinoflow.layout import Dataset, Layout, annotation_options
+from kinoflow.options import resolved
+from kinoflow.run_state import RunState
+from kinoflow.stock import Stock
+from kinoflow.store.files import sha256_of
+
+NOTHING = "(?!)"  # a wildcard that stands for none
+SCAN = ("include", "exclude", "watch", "shards", "content")  # options that decide which files are videos
+
+
+class DatasetRules:
+    """Every dataset. What a rule asks for is a function of its wildcards."""
+
+    def __init__(self, layout: Layout, state: RunState, stock: Stock):
+        self.state, self.stock = state, stock
+        self.by_folder = {dataset.folder: dataset for dataset in layout.datasets.values()}
+
+    def options(self, kind: str, *exclude: str) -> Callable[[Any], str]:
+        """Return a function of wildcards: the resolved options of a stage as one JSON text.
+
+        ``kind``: render, download, scan, probe, pictures, files, annotations, index.
+        """
+
+        def text(wildcards: Any) -> str:
+            options = self._dataset(wildcards).options
+            if kind in ("render", "download"):
+                return resolved(options.source, ("kind", "videos", *exclude))
+            if kind == "annotations":
+                return annotation_options(options)
+            if kind == "scan":
+                return resolved(options, tuple(name for name in type(options).model_fields if name not in SCAN))
+            return resolved(getattr(options, kind), exclude)
+
+        return text
+
+    def root(self, wildcards: Any, input: Any) -> str:
+        """Return the folder of the videos. It takes `input`, so Snakemake does not record it: a moved folder is the same."""
+        return self._dataset(wildcards).root
+
+    def download_options(self, wildcards: Any, input: Any) -> str:
+        """Return how a dataset is fetched; what decides the result is another param, this one is not recorded."""
+        return resolved(self._dataset(wildcards).options.source, ("kind", "videos"))
+
+    def annotations(self, wildcards: Any, input: Any) -> str:
+        """Return the flags that name a dataset's label files."""
+        files = self._dataset(wildcards).annotations
+        return " ".join(f"--{name} {shlex.quote(path)}" for name, path in files.items())
+
+    def annotations_digest(self, wildcards: Any) -> str:
+        """Return a hash of the content of a dataset's label files: what triggers its index."""
+        dataset = self._dataset(wildcards)
+        if not self.state.main or dataset.annotated:  # tables made by a rule are its input
+            return ""
+        files = dataset.annotations
+        return " ".join(f"{name} {sha256_of(path)}" for name, path in files.items() if Path(path).is_file())
+
+    def published(self, wildcards: Any, input: Any) -> str:
+        """Return the folder of a dataset's annotation files. It is not recorded: a moved folder is the same."""
+        options = self._dataset(wildcards).options.annotations
+        return str(options and options.path)
+
+    def published_digest(self, wildcards: Any) -> str:
+        """Return a hash of the content of a dataset's annotation files: what triggers its labels and splits."""
+        return self.stock.published_digest(self._dataset(wildcards)) if self.state.main else ""
+
+    def fetched(self, wildcards: Any) -> list[str]:
+        """Return the marker of rendered or fetched videos; nothing for the user's own folder."""
+        self.state.begin()
+        dataset = self._dataset(wildcards)
+        if dataset.marker is None:
+            self._need(f"datasets.{dataset.name}.source.path", dataset.root)
+        return [dataset.marker] if dataset.marker else []
+
+    def _need(self, key: str, folder: str) -> None:
+        """Stop a run, though not the plan of one, where a folder of the user is missing."""
+        if self.state.owned and not Path(folder).is_dir():
+            raise SystemExit(f"{key}: there is no folder {folder}")
+
+    def annotated(self, wildcards: Any) -> list[str]:
+        """Return the tables of labels and splits that the rule `annotations` makes for a dataset; none if it has other ones."""
+        self.state.begin()
+        dataset = self._dataset(wildcards)
+        if dataset.annotated and dataset.options.annotations:
+            self._need(f"datasets.{dataset.name}.annotations.path", str(dataset.options.annotations.path))
+        return [*dataset.annotations.values()] if dataset.annotated else []
+
+    def tables(self, wildcards: Any) -> list[str]:
+        """Return the probe tables of a dataset's shards."""
+        names = listing.shard_names(self._dataset(wildcards).options.shards)
+        return [f"data/{wildcards.dataset}/probe/{shard}.csv" for shard in names]
+
+    def folders(self, source: str = "", content: str = "") -> str:
+        """Return a pattern of the dataset folders of one kind of source or content."""
+        found = [
+            folder
+            for folder, dataset in self.by_folder.items()
+            if source in ("", dataset.options.source.kind) and content in ("", dataset.options.content)
+        ]
+        return "|".join(found) or NOTHING
+
+    def digest(self, wildcards: Any) -> str:
+        """Return what triggers a shard: a hash of its part of the folder. Jobs never look at the folder."""
+        return self.stock.digest(self._dataset(wildcards), wildcards.shard) if self.state.main else ""
+
+    def _dataset(self, wildcards: Any) -> Dataset:
+        return self.by_folder[wildcards.dataset]

@@ -1,0 +1,216 @@
+"""The stages for published datasets of long videos with many labelled segments each: CrossTask and Breakfast."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from kinoflow.datasets.published import breakfast, crosstask
+from kinoflow.datasets.published.crosstask import CrossTask, name_of
+from kinoflow.datasets.published.options import VideoAnnotationsOptions
+from kinoflow.errors import DataError
+from kinoflow.progress import log
+from kinoflow.stage import Folder, In, Out, State
+from kinoflow.store import tables
+from kinoflow.store.tables import Probed
+
+UNANNOTATED = "unannotated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """A row of the labels, and of the windows of narration: what is done (spoken of) in a stretch of a video."""
+
+    video: str
+    start: float  # seconds
+    end: float
+    action: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """A row of the splits."""
+
+    video: str
+    split: str
+    recording: str
+    task: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRow:
+    """A row of the table of steps: tasks, and what is done in them in which order."""
+
+    task: str
+    number: int  # from 1
+    action: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """A row of the report on videos that are not there, or that nobody has labelled."""
+
+    split: str
+    video: str
+    task: str
+    reason: str
+
+
+@dataclass
+class Tables:
+    """What the stage writes."""
+
+    labels: list[Stretch]
+    sides: list[Side]
+    steps: list[StepRow]
+    windows: list[Stretch]
+    lost: list[Lost]
+
+
+def video_annotations(
+    annotations: Folder,
+    labels: Out,
+    splits: Out,
+    options: VideoAnnotationsOptions,
+    inventory: In | None = None,
+    steps: Out | None = None,
+    narration: Out | None = None,
+    missing: Out | None = None,
+) -> None:
+    """Turn the annotation files of CrossTask or Breakfast into tables for `kinoflow index`.
+
+    annotations: the folder of the annotation files (crosstask_release or the folder that it is in; groundTruth and the like)
+    labels: the table of labels to write: video, start, end, action
+    splits: the table of splits to write: video, split, recording, task
+    inventory: the table of all videos (feature files) found; those that are not there are left out then
+    steps: a table of the tasks' steps in their order to write: task, number, action
+    narration: a table of the windows to write in which a narrator speaks of a step: video, start, end, action (CrossTask)
+    missing: a table to write of videos that are not there, and of those that nobody has labelled
+    """
+    known = _names(inventory) if inventory else None
+    if options.kind == "crosstask":
+        found = _crosstask(crosstask.read(annotations), known, options.suffix)
+    else:
+        found = _breakfast(breakfast.read(annotations), known, options)
+    if not found.sides:
+        raise DataError(
+            f"{inventory}: none of the videos of {options.kind} is there; give the folder of their features"
+        )
+    for path, rows, kind in (
+        (labels, found.labels, Stretch),
+        (splits, found.sides, Side),
+        (steps, found.steps, StepRow),
+        (narration, found.windows, Stretch),
+        (missing, found.lost, Lost),
+    ):
+        if path:
+            tables.write(path, rows, kind)
+    sizes = Counter(side.split for side in found.sides)
+    log.info("%s: %s", options.kind, ", ".join(f"{split} {count}" for split, count in sorted(sizes.items())))
+    unlabelled = sum(row.reason == UNANNOTATED for row in found.lost)
+    if found.lost:
+        log.warning("%d videos are unannotated, %d are not there", unlabelled, len(found.lost) - unlabelled)
+
+
+def _names(inventory: Path) -> dict[str, str]:
+    """Return {name without suffix: video}."""
+    return {PurePosixPath(row.video).stem: row.video for row in tables.read(inventory, Probed)}
+
+
+# ---------------------------------------------------------------- CrossTask
+
+
+def _crosstask(release: CrossTask, known: dict[str, str] | None, suffix: str) -> Tables:
+    named, lost = _files(release, known, suffix), []
+    sides, labels, windows = [], [], []
+    for split, rows in release.splits.items():
+        for row in rows:
+            if row not in named:
+                lost.append(Lost(split=split, video=name_of(row), task=row[0], reason="no file"))
+                continue
+            video = named[row]
+            sides.append(Side(video=video, split=split, recording=row[1], task=row[0]))
+            labels += _stretches(video, release.annotations.get(row, ()), release.tasks[row[0]].steps)
+            windows += _stretches(video, release.windows.get(row, ()), release.tasks[row[0]].steps)
+            if row[0] in release.primary and row not in release.annotations:
+                lost.append(Lost(split=split, video=video, task=row[0], reason=UNANNOTATED))
+    steps = [
+        StepRow(task=task.number, number=number, action=action)
+        for task in release.primary.values()
+        for number, action in enumerate(task.steps, 1)
+    ]
+    return Tables(labels, sides, steps, windows, lost)
+
+
+def _files(release: CrossTask, known: dict[str, str] | None, suffix: str) -> dict[crosstask.Row, str]:
+    """Return the file of each video: TASK_VIDEO, or VIDEO where no other task has taken it."""
+    if known is None:
+        return {row: f"{name_of(row)}{suffix}" for row in release.videos}
+    found: dict[crosstask.Row, str] = {}
+    taken: set[str] = set()
+    tested = set(release.test)
+    for row in sorted(
+        release.videos, key=lambda row: row not in tested
+    ):  # where a file serves once, it serves the test
+        video = known.get(name_of(row)) or known.get(row[1])
+        if video and video not in taken:
+            taken.add(video)
+            found[row] = video
+    return found
+
+
+def _stretches(video: str, stretches: Iterable[crosstask.Stretch], steps: tuple[str, ...]) -> Iterator[Stretch]:
+    for step, start, end in sorted(stretches, key=lambda stretch: stretch[1:]):
+        if end > start:
+            yield Stretch(video=video, start=start, end=end, action=steps[step])
+
+
+def task_links(annotations: Folder, root: Folder, links: State) -> None:
+    """Make a folder in which a video of several tasks of CrossTask has a file for each: TASK_VIDEO.npy, links to VIDEO.npy.
+
+    annotations: the folder of crosstask_release
+    root: the folder of the feature files, crosstask_features
+    links: the folder of links to make; links that are there already stay
+    """
+    links.mkdir(parents=True, exist_ok=True)
+    made = 0
+    for row in crosstask.read(annotations).videos:
+        source, link = root.resolve() / f"{row[1]}.npy", links / f"{name_of(row)}.npy"
+        if source.is_file() and not link.is_symlink():
+            link.symlink_to(source)
+            made += 1
+    log.info("%d links made in %s", made, links)
+
+
+# ---------------------------------------------------------------- Breakfast
+
+
+def _breakfast(
+    found: dict[breakfast.Recording, list[breakfast.Run]],
+    known: dict[str, str] | None,
+    options: VideoAnnotationsOptions,
+) -> Tables:
+    there = None if known is None else {breakfast.recording(stem).name: video for stem, video in known.items()}
+    sides, labels, lost, names = [], [], [], dict[str, set[str]]()
+    for each, runs in found.items():
+        video = f"{each.name}{options.suffix}" if there is None else there.get(each.name)
+        split = each.split(options.split)
+        if video is None:
+            lost.append(Lost(split=split, video=each.name, task=each.recipe, reason="no file"))
+            continue
+        sides.append(Side(video=video, split=split, recording=each.person, task=each.recipe))
+        for first, end, label in runs:
+            names.setdefault(each.recipe, set()).add(label)
+            start, stop = first / breakfast.RATE, end / breakfast.RATE
+            labels.append(Stretch(video=video, start=start, end=stop, action=label))
+    for name in sorted(set(there or ()) - {each.name for each in found} - breakfast.BAD):
+        each = breakfast.recording(name)
+        row = Side(video=there[name], split=each.split(options.split), recording=each.person, task=each.recipe)
+        sides.append(row)
+        lost.append(Lost(split=row.split, video=row.video, task=row.task, reason=UNANNOTATED))
+    steps = [
+        StepRow(task=recipe, number=number, action=label)
+        for recipe in sorted(names)
+        for number, label in enumerate(sorted(names[recipe] - {breakfast.BACKGROUND}), 1)
+    ]
+    return Tables(labels, sides, steps, [], lost)

@@ -1,0 +1,77 @@
+"""What the rules of the report ask for: the sections that it joins, and what these are made from."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from kinoflow.layout import LABEL_FILES, SPEED, Layout
+from kinoflow.options import resolved
+from kinoflow.report.options import ClaimsOptions
+from kinoflow.run_sections import RunSections
+
+
+class ReportRules:
+    """The report of the study."""
+
+    def __init__(self, layout: Layout, sections: RunSections):
+        self.layout, self.of_runs, self.study = layout, sections, layout.study.study
+
+    def options(self, wildcards: Any) -> str:
+        """Return the resolved options of the report as one JSON text."""
+        return resolved(self.layout.study.report)
+
+    def claims(self, wildcards: Any) -> str:
+        """Return what the study is to show, and what others have published, as one JSON text."""
+        return resolved(ClaimsOptions(claims=self.layout.study.claims, published=self.layout.study.published))
+
+    def sections(self) -> list[str]:
+        """Return the section files of the report."""
+        data = [f"10-data-{name}" for name in self.layout.datasets]
+        pca = [f"20-pca-{name}" for name in self.layout.study.pca]
+        return [f"results/{self.study}/sections/{name}.json" for name in (*data, *pca, *self.of_runs.names())]
+
+    def data_section_inputs(self, wildcards: Any) -> dict[str, str]:
+        """Return the tables that a dataset's section is made from."""
+        dataset = self.layout.datasets[wildcards.name]
+        folder = f"data/{dataset.folder}"
+        tables = {name: f"{folder}/index/{dataset.index}/{name}.csv" for name in ("videos", "segments")}
+        return tables | {"unreadable": f"{folder}/unreadable.csv"}
+
+    def section_root(self, wildcards: Any, input: Any) -> str:
+        """Return the flag that names the folder of a dataset's videos; feature files have no pictures."""
+        dataset = self.layout.datasets[wildcards.name]
+        return f"--root {shlex.quote(dataset.root)}" if dataset.options.content == "videos" else ""
+
+    def basis(self, wildcards: Any) -> str:
+        """Return the components that a PCA's section shows: where each seed has its own, those of the first."""
+        found = next(shards for (name, _), shards in self.layout.pca.items() if name == wildcards.name)
+        return f"{found.folder}/basis.safetensors"
+
+    def config_text(self, wildcards: Any) -> str:
+        """Return the study's resolved options for the report, without paths of this machine."""
+        values = self.layout.study.model_dump(mode="json", by_alias=True)
+        for dataset in values["datasets"].values():
+            for key in ("path", "place"):
+                dataset["source"].pop(key, None)
+            if dataset["annotations"]:
+                dataset["annotations"].pop("path")
+            for key in LABEL_FILES:
+                dataset["index"][key] = dataset["index"][key] and Path(dataset["index"][key]).name
+        for run in values["features"].values():
+            if isinstance(run["weights"], str) and run["weights"] in self.layout.weights:
+                run["weights"] = f"file with sha256 {self.layout.weights[run['weights']]}"
+            for key in SPEED:
+                run.pop(key)
+        for run in (*values["recognition"].values(), *values["alignment"].values()):
+            if run["network"]["weights"] in self.layout.weights:
+                run["network"]["weights"] = f"file with sha256 {self.layout.weights[run['network']['weights']]}"
+        for run in values["segmentation"].values():
+            for key in ("steps", "narration"):
+                run[key] = run[key] and Path(run[key]).name
+        return json.dumps(values, sort_keys=True)
+
+    def usage(self, wildcards: Any, input: Any) -> str:
+        """Return the folders in which Snakemake notes down what jobs cost; they are not recorded: they differ each time."""
+        folders = (dataset.folder for dataset in self.layout.datasets.values())
+        return " ".join(f"logs/usage/{folder}" for folder in (*folders, self.study))

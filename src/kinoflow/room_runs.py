@@ -1,0 +1,205 @@
+"""The named runs of the rooms as a study holds them: a room's options, and what a run reads, its seeds, further tests."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from kinoflow.features.options import RunWeights
+from kinoflow.options import Form, Name, Options, UserPath, option
+from kinoflow.tasks.abstraction.options import (
+    AbstractionOptions,
+    AbstractionTestOptions,
+    SetsOptions,
+    TaxonomyOptions,
+)
+from kinoflow.tasks.alignment.options import AlignmentOptions, AlignmentTestOptions
+from kinoflow.tasks.anticipation.options import AnticipationOptions, AnticipationTestOptions
+from kinoflow.tasks.anticipation.text_options import (
+    CorpusOptions,
+    PretrainOptions,
+    RecordsOptions,
+    SequencesOptions,
+    TeacherOptions,
+)
+from kinoflow.tasks.recognition.options import ClipTestOptions, RecognitionOptions
+from kinoflow.tasks.segmentation.options import SegmentationOptions, SegmentationTestOptions
+
+DatasetName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$"),
+    Form("a name of at most 64 small letters, digits and _, the first no _"),
+]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+class Seeded(Options):
+    """A run of which every seed is a job of its own."""
+
+    seeds: tuple[Seed, ...] = option((0,), "seeds; each is trained and tested by itself", "", min_length=1)
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: the same seed twice would be the same run twice")
+        return self
+
+
+class RecognitionRun(Seeded, RecognitionOptions):
+    """One named recognition run: what it reads, its seeds, and how it is trained and tested."""
+
+    frames: Name | None = option(
+        None, "the shards to read: a key of frames, or with input.kind: flow a key of flow", ""
+    )
+    dataset: DatasetName | None = option(
+        None, "in place of frames: a key of datasets, whose videos are decoded each time a clip is read", ""
+    )
+    tests: dict[Name, ClipTestOptions] = option({}, "further tests of the same weights, by name", "")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.dataset is not None and (self.frames is not None or self.input.kind == "flow"):
+            other = "frames" if self.frames is not None else "input.kind: flow"
+            raise ValueError(f"dataset: with {other}, leave dataset out")
+        return self
+
+
+class SegmentationRun(Seeded, SegmentationOptions):
+    """One named segmentation run: what it reads, its seeds, and how it is trained and tested."""
+
+    features: Name = option(..., "the features to read, a key of features or of pca", "")
+    steps: UserPath | None = option(
+        None, "a table of the tasks' steps in their order: task, number, action (ordering: task)", ""
+    )
+    narration: UserPath | None = option(
+        None,
+        "a table of windows in which a narrator speaks of a step: video, start, end, action (narration: table)",
+        "",
+    )
+    tests: dict[Name, SegmentationTestOptions] = option(
+        {}, "further tests of the same model, by name: other constraints, another way of decoding", ""
+    )
+
+
+class AlignmentRun(Seeded, AlignmentOptions):
+    """One named alignment run: what it reads, its seeds, and how it is trained and tested."""
+
+    frames: Name | None = option(None, "the shards to read, a key of frames", "")
+    features: Name | None = option(
+        None, "in place of frames: the features to read (network.backbone: features), a key of features or of pca", ""
+    )
+    dataset: DatasetName | None = option(
+        None, "in place of frames: a key of datasets, whose videos are decoded each time a clip is read", ""
+    )
+    weights: RunWeights | None = option(
+        None, "the run whose network the backbone begins with, in place of network.weights", ""
+    )
+    initial: RunWeights | None = option(None, "the alignment run whose whole network this one begins with", "")
+    tests: dict[Name, AlignmentTestOptions] = option({}, "further tests of the same weights, by name", "")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [name for name in ("frames", "features", "dataset") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{given[1]}: with {given[0]}, leave {given[1]} out")
+        if given and (given[0] == "features") != (self.network.backbone == "features"):
+            raise ValueError(f"network.backbone: with {given[0]} it cannot be {self.network.backbone!r}")
+        if self.weights and self.network.weights != "none":
+            raise ValueError("weights: with network.weights, leave weights out")
+        if self.weights and self.initial:
+            raise ValueError("initial: an alignment run's network has a backbone; leave weights out")
+        return self
+
+
+# ---------------------------------------------------------------- what anticipation reads
+
+
+class ActionsRun(SequencesOptions):
+    """One named table of actions in their order: of a dataset's segments, or of published annotation files."""
+
+    dataset: DatasetName | None = option(None, "kind segments: the dataset, a key of datasets", "")
+    path: UserPath | None = option(None, "other kinds: the folder of the annotation files", "")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        asked, other = ("dataset", "path") if self.kind == "segments" else ("path", "dataset")
+        if getattr(self, other) is not None:
+            raise ValueError(f"{other}: with kind: {self.kind} give {asked}, not {other}")
+        return self
+
+
+class CorpusRun(CorpusOptions):
+    """One named corpus of sequences of actions: of recipes of the embedded dataset, or of a file of the user."""
+
+    dataset: DatasetName | None = option(None, "the embedded dataset whose recipes are read, a key of datasets", "")
+    path: UserPath | None = option(None, "in place of a dataset: a file of recipes, or of steps (form: steps)", "")
+
+
+class LanguageRun(Seeded, PretrainOptions):
+    """One named language model: the corpus that it is trained on, and its seeds."""
+
+    corpus: Name = option(..., "the corpus, a key of corpora", "")
+    actions: Name | None = option(
+        None, "a table of actions whose words the vocabulary is to have, a key of actions", ""
+    )
+
+
+class TeacherRun(Seeded, TeacherOptions):
+    """One named teacher: the actions that it learns from, what it begins with, and its seeds."""
+
+    actions: Name = option(..., "the table of actions, a key of actions", "")
+    language: Name | None = option(None, "the language model to begin with, a key of language: of the same seed", "")
+    recipes: Name | None = option(None, "a corpus of sequences beside the actions, a key of corpora", "")
+    records: RecordsOptions = option(RecordsOptions(), "its records, and the n-gram beside it", "")
+    test_on: tuple[str, ...] = option(("test",), "splits that it is tested on", "", min_length=1)
+
+
+class AnticipationRun(Seeded, AnticipationOptions):
+    """One named student: what it reads, its teacher, its seeds, and how it is trained and tested."""
+
+    actions: Name = option(..., "the table of actions, a key of actions", "")
+    features: Name | None = option(None, "the features to read, a key of features or of pca", "")
+    frames: Name | None = option(
+        None, "in place of features: frame shards, a key of frames (a backbone of its own)", ""
+    )
+    folder: UserPath | None = option(None, "in place of features: a folder of feature files, or an LMDB", "")
+    teacher: Name | None = option(None, "the teacher, a key of teachers: each seed has that of the same seed", "")
+    initial: RunWeights | None = option(None, "the anticipation run whose weights this one begins with", "")
+    tests: dict[Name, AnticipationTestOptions] = option({}, "further tests of the same weights, by name", "")
+
+    @model_validator(mode="after")
+    def _taught(self) -> Self:
+        taught = sorted(key for key, weight in self.losses.items() if "distill" in key and weight)
+        if taught and self.teacher is None:
+            raise ValueError(
+                f"losses.{taught[0]}: there is no teacher to learn from: name one, or set losses without it"
+            )
+        return self
+
+
+# ---------------------------------------------------------------- abstraction
+
+
+class TaxonomyRun(TaxonomyOptions):
+    """One named taxonomy of a dataset's classes, and the files that it is made from."""
+
+    dataset: DatasetName = option(..., "the dataset whose classes it holds, a key of datasets", "")
+    file: UserPath | None = option(None, "source: file: node-link JSON, list of edges or indented text", "")
+    wordnet: UserPath | None = option(None, "source: wordnet: the folder of WordNet's files; empty: Debian's place", "")
+    corpus: UserPath | None = option(None, "semantics.kind: corpus_ppmi: a text", "")
+    word_vectors: UserPath | None = option(None, "semantics.kind: fasttext: a file .vec", "")
+
+
+class SetsRun(SetsOptions):
+    """One named draw of abstraction sets."""
+
+    taxonomy: Name = option(..., "the taxonomy, a key of taxonomies", "")
+    seed: int = option(0, "what is drawn follows from it", "", ge=0, le=2**32 - 1)
+
+
+class AbstractionRun(Seeded, AbstractionOptions):
+    """One named abstraction run: the features and sets that it reads, its seeds, and how it is trained and tested."""
+
+    features: Name = option(..., "the features to read, a key of features or of pca", "")
+    sets: Name = option(..., "the sets, a key of sets", "")
+    test: AbstractionTestOptions = option(AbstractionTestOptions(), "how it is tested", "")
+    tests: dict[Name, AbstractionTestOptions] = option({}, "further tests of the same weights, by name", "")

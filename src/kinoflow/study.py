@@ -1,0 +1,320 @@
+"""A study as one model made of the stages' option models: what it holds, and whether its parts fit together."""
+
+from typing import Any, Self
+
+from pydantic import model_validator
+
+from kinoflow.datasets.options import DatasetOptions
+from kinoflow.features.options import FeaturesOptions, PcaOptions, RunWeights
+from kinoflow.media.options import FlowOptions, FramesOptions
+from kinoflow.options import Name, Options, option
+from kinoflow.report.options import ClaimOptions, PublishedFigure, ReportOptions
+from kinoflow.room_runs import (
+    AbstractionRun,
+    ActionsRun,
+    AlignmentRun,
+    AnticipationRun,
+    CorpusRun,
+    DatasetName,
+    LanguageRun,
+    RecognitionRun,
+    SegmentationRun,
+    SetsRun,
+    TaxonomyRun,
+    TeacherRun,
+)
+
+ROOMS = ("recognition", "segmentation", "alignment", "language", "teachers", "anticipation", "abstraction")
+
+
+class FramesRun(FramesOptions):
+    """One named set of frame shards of the study: which frames, and of which dataset."""
+
+    dataset: DatasetName = option(..., "the dataset, a key of datasets", "")
+
+
+class FlowRun(FlowOptions):
+    """One named set of flow shards of the study: how flow is computed, and between which frames."""
+
+    frames: Name = option(..., "the frame shards to read, a key of frames", "")
+
+
+class FeaturesRun(FeaturesOptions):
+    """One named extractor of the study: what it computes, and what it reads."""
+
+    frames: Name | None = option(None, "the frame shards to read, a key of frames (from: frames)", "")
+    dataset: DatasetName | None = option(
+        None, "the dataset to read, a key of datasets (from: video and from: files)", ""
+    )
+
+    @model_validator(mode="after")
+    def _trained_by_a_run(self) -> Self:
+        published = isinstance(self.weights, str) and (
+            self.weights == "none" or self.weights.startswith("torchvision:")
+        )
+        if self.backbone == "trained" and published:
+            raise ValueError(
+                "weights: `backbone: trained` needs those of a recognition run: {run: NAME}, or its checkpoint"
+            )
+        return self
+
+
+class PcaRun(PcaOptions):
+    """One named PCA of the study, and the features it reduces."""
+
+    features: Name = option(..., "the features, a key of features", "")
+
+
+class Study(Options):
+    """A study: datasets, what is computed from them, and the report."""
+
+    study: Name = option(..., "name of the study: its results go to results/<study>", "")
+    datasets: dict[DatasetName, DatasetOptions] = option(
+        {}, "the datasets, by name; a study of words alone needs none", ""
+    )
+    frames: dict[Name, FramesRun] = option({}, "the frame shards, by name", "")
+    flow: dict[Name, FlowRun] = option({}, "the flow shards, by name", "")
+    features: dict[Name, FeaturesRun] = option({}, "the extractors, by name", "")
+    pca: dict[Name, PcaRun] = option({}, "the PCAs, by name", "")
+    recognition: dict[Name, RecognitionRun] = option({}, "the recognition runs, by name", "")
+    segmentation: dict[Name, SegmentationRun] = option({}, "the segmentation runs, by name", "")
+    alignment: dict[Name, AlignmentRun] = option({}, "the alignment runs, by name", "")
+    actions: dict[Name, ActionsRun] = option({}, "the tables of actions that anticipation reads, by name", "")
+    corpora: dict[Name, CorpusRun] = option({}, "the corpora of sequences of actions, by name", "")
+    language: dict[Name, LanguageRun] = option({}, "the language models, by name", "")
+    teachers: dict[Name, TeacherRun] = option({}, "the teachers of anticipation, by name", "")
+    anticipation: dict[Name, AnticipationRun] = option({}, "the students of anticipation, by name", "")
+    taxonomies: dict[Name, TaxonomyRun] = option({}, "the taxonomies, by name", "")
+    sets: dict[Name, SetsRun] = option({}, "the draws of abstraction sets, by name", "")
+    abstraction: dict[Name, AbstractionRun] = option({}, "the abstraction runs, by name", "")
+    claims: dict[Name, ClaimOptions] = option({}, "what the study's runs are to show, by name", "")
+    published: tuple[PublishedFigure, ...] = option(
+        (), "figures that others have published, for comparison with what the runs reach", ""
+    )
+    report: ReportOptions = option(ReportOptions(), "the report", "")
+
+    @model_validator(mode="after")
+    def _references(self) -> Self:
+        if not self.datasets and not self.actions:
+            raise ValueError("datasets: this key must be given")
+        for name, frames in self.frames.items():
+            _refer(f"frames.{name}.dataset", frames.dataset, self.datasets)
+            _hold(f"frames.{name}", frames.dataset, self.datasets, "videos", "pictures")
+        for name, flow in self.flow.items():
+            _refer(f"flow.{name}.frames", flow.frames, self.frames)
+        for name, run in self.features.items():
+            asked, other = ("frames", "dataset") if run.source == "frames" else ("dataset", "frames")
+            if getattr(run, other) is not None:
+                raise ValueError(f"features.{name}.{other}: with `from: {run.source}` give {asked}, not {other}")
+            _refer(
+                f"features.{name}.{asked}",
+                getattr(run, asked),
+                getattr(self, asked if asked == "frames" else "datasets"),
+            )
+            if run.dataset:
+                _hold(f"features.{name}", run.dataset, self.datasets, "features" if run.source == "files" else "videos")
+            if isinstance(run.weights, RunWeights):
+                self._checkpoint(f"features.{name}.weights", run.weights)
+        for name, pca in self.pca.items():
+            _refer(f"pca.{name}.features", pca.features, self.features)
+        return self
+
+    def _checkpoint(self, key: str, weights: RunWeights) -> None:
+        """Refuse weights of a run, or of a seed of it, that this study does not have."""
+        if weights.study not in (None, self.study):
+            if weights.seed == "each":
+                raise ValueError(f"{key}.seed: of another study's run name one seed")
+            return
+        runs = getattr(self, weights.room)
+        _refer(f"{key}.run", weights.run, runs)
+        seeds = runs[weights.run].seeds
+        if weights.seed != "each" and weights.seed not in seeds:
+            known = ", ".join(map(str, seeds))
+            raise ValueError(f"{key}.seed: {weights.room}.{weights.run} has no seed {weights.seed}; it has {known}")
+
+    @model_validator(mode="after")
+    def _rooms(self) -> Self:
+        for room in ("recognition", "segmentation", "alignment", "abstraction"):
+            for name in getattr(self, room):
+                self._source(room, name)
+        for name, run in self.recognition.items():
+            _crops(f"recognition.{name}", run, self.datasets[dataset_of(self, *reads(self, "recognition", name))])
+        for name, run in self.alignment.items():
+            for key, room in (("weights", "recognition"), ("initial", "alignment")):
+                self._begins(f"alignment.{name}", run, key, room)
+        return self
+
+    @model_validator(mode="after")
+    def _words(self) -> Self:
+        for name, run in self.actions.items():
+            if run.kind == "segments":
+                _refer(f"actions.{name}.dataset", run.dataset, self.datasets)
+                _label(f"actions.{name}", self.datasets[run.dataset])
+            elif run.path is None:
+                raise ValueError(f"actions.{name}.path: kind: {run.kind} needs the folder of the annotation files")
+        for name, run in self.corpora.items():
+            _written(f"corpora.{name}", run, self.datasets)
+        for name, run in self.language.items():
+            _refer(f"language.{name}.corpus", run.corpus, self.corpora)
+            if run.actions is not None:
+                _refer(f"language.{name}.actions", run.actions, self.actions)
+        for name, run in self.teachers.items():
+            _refer(f"teachers.{name}.actions", run.actions, self.actions)
+            if run.recipes is not None:
+                _refer(f"teachers.{name}.recipes", run.recipes, self.corpora)
+            if run.language is not None:
+                _refer(f"teachers.{name}.language", run.language, self.language)
+                _has_seeds(f"teachers.{name}", run.seeds, f"language.{run.language}", self.language[run.language].seeds)
+        for name, run in self.anticipation.items():
+            _refer(f"anticipation.{name}.actions", run.actions, self.actions)
+            if run.folder is None:
+                self._source("anticipation", name)
+            if run.teacher is not None:
+                _refer(f"anticipation.{name}.teacher", run.teacher, self.teachers)
+                known = self.teachers[run.teacher].seeds
+                _has_seeds(f"anticipation.{name}", run.seeds, f"teachers.{run.teacher}", known)
+            self._begins(f"anticipation.{name}", run, "initial", "anticipation")
+        return self
+
+    @model_validator(mode="after")
+    def _sets(self) -> Self:
+        for name, run in self.taxonomies.items():
+            _refer(f"taxonomies.{name}.dataset", run.dataset, self.datasets)
+            if run.source == "file" and run.file is None:
+                raise ValueError(f"taxonomies.{name}.file: source: file needs it")
+        for name, run in self.sets.items():
+            _refer(f"sets.{name}.taxonomy", run.taxonomy, self.taxonomies)
+        for name, run in self.abstraction.items():
+            _refer(f"abstraction.{name}.sets", run.sets, self.sets)
+            there = self.taxonomies[self.sets[run.sets].taxonomy].dataset
+            here = dataset_of(self, *reads(self, "abstraction", name))
+            if here != there:
+                raise ValueError(
+                    f"abstraction.{name}.sets: they are of the dataset {there!r}, the features of {here!r}"
+                )
+        return self
+
+    def _begins(self, key: str, run: Any, place: str, room: str) -> None:
+        """Refuse a run that begins with the weights of one that is not there, or of another room."""
+        weights = getattr(run, place)
+        if weights is None:
+            return
+        if weights.room != room:
+            raise ValueError(f"{key}.{place}.room: {weights.room!r} is not allowed: give {room}")
+        self._checkpoint(f"{key}.{place}", weights)
+        self._seeds(key, run.seeds, weights)
+
+    def _source(self, room: str, name: str) -> None:
+        """Refuse a run that reads what is not there, has no labels, or lacks some of its seeds."""
+        section, read = reads(self, room, name)
+        run, key = getattr(self, room)[name], f"{room}.{name}"
+        if section in ("features", "pca"):
+            if read in self.features and read in self.pca:
+                raise ValueError(f"{key}.features: {read!r} stands in features and in pca; rename one of them")
+            _refer(f"{key}.features", read, self.features | self.pca)
+            self._seeds(key, run.seeds, self.features[self.pca[read].features if section == "pca" else read].weights)
+        else:
+            _refer(f"{key}.{'dataset' if section == 'datasets' else 'frames'}", read, getattr(self, section))
+        dataset = dataset_of(self, section, read)
+        if section == "datasets":
+            _hold(key, dataset, self.datasets, "videos")
+        _label(key, self.datasets[dataset])
+
+    def _seeds(self, key: str, seeds: tuple[int, ...], weights: Any) -> None:
+        """Refuse a seed that the run lacks of which each seed is read."""
+        if isinstance(weights, RunWeights) and weights.seed == "each":
+            _has_seeds(key, seeds, f"{weights.room}.{weights.run}", getattr(self, weights.room)[weights.run].seeds)
+
+    @model_validator(mode="after")
+    def _claims(self) -> Self:
+        for name, claim in self.claims.items():
+            runs = getattr(self, claim.room)
+            _refer(f"claims.{name}.treatment", claim.treatment, runs)
+            _tested(f"claims.{name}.test", claim.test, runs[claim.treatment])
+            baseline = (claim.baseline,) if isinstance(claim.baseline, str) else claim.baseline
+            for run in baseline if isinstance(baseline, tuple) else ():
+                _refer(f"claims.{name}.baseline", run, runs)
+                _tested(f"claims.{name}.test", claim.test, runs[run])
+        for number, figure in enumerate(self.published):
+            runs = getattr(self, figure.room)
+            _refer(f"published[{number}].run", figure.run, runs)
+            _tested(f"published[{number}].test", figure.test, runs[figure.run])
+        return self
+
+
+def _crops(key: str, run: RecognitionRun, dataset: DatasetOptions) -> None:
+    """Refuse tests on mirrored pictures where these do not keep their labels."""
+    for place, test in {"test": run.test, **{f"tests.{name}": test for name, test in run.tests.items()}}.items():
+        if test.crops == 10 and not dataset.mirror:
+            raise ValueError(f"{key}.{place}: 10 crops mirror the pictures, which the dataset forbids (mirror: false)")
+
+
+def seeds_of(study: Study, features: str) -> tuple[int | None, ...]:
+    """Return the seeds of the run whose networks make an extractor's features, where each has its own; else (None,)."""
+    weights = study.features[features].weights
+    each = isinstance(weights, RunWeights) and weights.seed == "each"
+    return getattr(study, weights.room)[weights.run].seeds if each else (None,)
+
+
+def reads(study: Study, room: str, name: str) -> tuple[str, str]:
+    """Return what a run reads: the section of the config, and the key in it."""
+    run = getattr(study, room)[name]
+    if getattr(run, "dataset", None) is not None:
+        return "datasets", run.dataset
+    if getattr(run, "features", None) is not None:
+        return ("pca" if run.features in study.pca else "features"), run.features
+    flow = room == "recognition" and run.input.kind == "flow"
+    return ("flow" if flow else "frames"), run.frames
+
+
+def dataset_of(study: Study, section: str, name: str) -> str:
+    """Return the dataset that shards are made from."""
+    if section == "datasets":
+        return name
+    run = getattr(study, section)[name]
+    below = {"flow": "frames", "pca": "features", "features": "frames"}.get(section)
+    if below and getattr(run, below) is not None:
+        return dataset_of(study, below, getattr(run, below))
+    return run.dataset
+
+
+def _has_seeds(key: str, seeds: tuple[int, ...], other: str, known: tuple[int, ...]) -> None:
+    if lost := sorted(set(seeds) - set(known)):
+        raise ValueError(f"{key}.seeds: {lost[0]} reads that seed of {other}, which has {', '.join(map(str, known))}")
+
+
+def _written(key: str, run: CorpusRun, datasets: dict[str, DatasetOptions]) -> None:
+    """Refuse a corpus without a source, or of a dataset that has no recipes."""
+    if run.path is None:
+        _refer(f"{key}.dataset", run.dataset, datasets)
+        if datasets[run.dataset].source.kind != "kitchen":
+            raise ValueError(f"{key}.dataset: {run.dataset!r} has no recipes; give path")
+    elif run.dataset is not None:
+        raise ValueError(f"{key}.path: with dataset, leave path out")
+
+
+def _tested(key: str, test: str | None, run: Any) -> None:
+    """Refuse the name of a test that a run does not have."""
+    if test is not None:
+        _refer(key, test, run.tests)
+
+
+def _label(key: str, dataset: DatasetOptions) -> None:
+    """Refuse a dataset that can have no labels: neither annotations nor classes by folder."""
+    index = dataset.index
+    if dataset.source.kind != "kitchen" and not (index.labels or index.class_per_folder or dataset.annotated):
+        raise ValueError(
+            f"{key}: the dataset has no labels: give annotations.path, index.labels or index.class_per_folder"
+        )
+
+
+def _hold(key: str, name: str, datasets: dict[str, DatasetOptions], *contents: str) -> None:
+    if datasets[name].content not in contents:
+        raise ValueError(f"{key}: the dataset {name!r} holds {datasets[name].content}, not {' or '.join(contents)}")
+
+
+def _refer(key: str, value: Any, known: dict[str, Any]) -> None:
+    if value is None:
+        raise ValueError(f"{key}: this key must be given; known are: {', '.join(sorted(known)) or 'none'}")
+    if value not in known:
+        raise ValueError(f"{key}: there is no {value!r}; known are: {', '.join(sorted(known)) or 'none'}")

@@ -1,0 +1,72 @@
+"""A toy dataset of features on which the claims about set abstraction can be seen within seconds: no videos, no network.
+
+A tree of 4 groups of 3 subgroups of 3 classes. A clip's feature is what its group, subgroup and class have in common, and much
+more that has nothing to do with these: one of three looks of its class, noise, and a scene that any class may stand in.
+"""
+
+import numpy as np
+
+from kinoflow.stage import Out
+from kinoflow.store.files import write_text
+from kinoflow.store.shards import writing
+from kinoflow.store.tables import READABLE, Segment, Video, write
+
+GROUPS, SUBGROUPS, CLASSES, LOOKS, SCENES = 4, 3, 3, 3, 8
+WIDTH = 48  # columns of features
+COUNTS = {"train": 60, "test": 20}  # clips of each class
+HIERARCHY, CLASS, NOISE, SCENE = 0.4, 0.3, 0.5, 0.5  # amplitudes; that of looks is 1
+
+
+def abstraction_toy(shard: Out, videos: Out, segments: Out, tree: Out, seed: int = 0) -> None:
+    """Write the toy dataset: a shard with a feature for each clip, the tables, the tree of classes as indented text.
+
+    shard: the feature shard to write
+    videos: the table of videos to write; each clip is one
+    segments: the table of labelled segments to write
+    tree: the taxonomy to write
+    seed: of all that is drawn
+    """
+    names, features, classes = clips(seed)
+    rows, films = [], []
+    for name, label in zip(names, classes, strict=True):
+        split = name.partition("-")[0]
+        films.append(Video(video=name, path=name, split=split, duration=1.0, status=READABLE))
+        rows.append(Segment(segment=f"{name}#0", video=name, start=0.0, end=1.0, action=label, split=split))
+    with writing(shard, {"blocks": "{}"}, frames=False, width=WIDTH, dtype="float32") as writer:
+        for name, feature in zip(names, features, strict=True):
+            writer.add(name, feature[None], [0.5])
+    write(videos, films, Video)
+    write(segments, rows, Segment)
+    write_text(tree, "".join(f"{line}\n" for line in lines()))
+
+
+def lines() -> list[str]:
+    """Return the tree as indented text."""
+    found = ["root"]
+    for group in range(GROUPS):
+        found.append(f"  group{group}")
+        for subgroup in range(SUBGROUPS):
+            found.append(f"    subgroup{group}{subgroup}")
+            found += [f"      class{group}{subgroup}{number}" for number in range(CLASSES)]
+    return found
+
+
+def clips(seed: int) -> tuple[list[str], np.ndarray, list[str]]:
+    """Return names, features (V, D) float32 and classes of the clips: training, then test, class after class."""
+    rng = np.random.default_rng(seed)
+    groups = rng.standard_normal((GROUPS, WIDTH))
+    subgroups = rng.standard_normal((GROUPS, SUBGROUPS, WIDTH))
+    own = rng.standard_normal((GROUPS, SUBGROUPS, CLASSES, WIDTH))
+    looks = rng.standard_normal((GROUPS, SUBGROUPS, CLASSES, LOOKS, WIDTH))
+    scenes = rng.standard_normal((SCENES, WIDTH))
+    names, features, classes = [], [], []
+    for split, count in COUNTS.items():
+        for place in np.ndindex(GROUPS, SUBGROUPS, CLASSES):
+            label = "class" + "".join(map(str, place))
+            centre = HIERARCHY * (groups[place[0]] + subgroups[place[:2]]) + CLASS * own[place]
+            look = looks[place][rng.integers(0, LOOKS, count)]
+            scene = SCENE * rng.standard_normal((count, SCENES)) @ scenes
+            features.append(centre + look + NOISE * rng.standard_normal((count, WIDTH)) + scene)
+            names += [f"{split}-{label}-{i:02d}" for i in range(count)]
+            classes += [label] * count
+    return names, np.maximum(np.concatenate(features), 0).astype(np.float32), classes

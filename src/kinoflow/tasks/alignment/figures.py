@@ -1,0 +1,134 @@
+"""The stage `alignment-section`: which networks were trained, how well they align clips, and what that looks like."""
+
+import json
+from collections.abc import Sequence
+
+from kinoflow.errors import DataError
+from kinoflow.progress import log
+from kinoflow.report import section as sections
+from kinoflow.report.section import Block, Callout, Section, Text, code
+from kinoflow.stage import In, Out
+from kinoflow.store.shards import Shard
+from kinoflow.tasks.alignment import comparison, data, results, showcase
+from kinoflow.tasks.alignment.comparison import told
+from kinoflow.tasks.alignment.options import AlignmentSectionOptions
+from kinoflow.tasks.alignment.results import Run
+
+ORDER = 50
+
+
+def alignment_section(
+    metrics: list[In],
+    histories: list[In],
+    models: list[In],
+    embeddings: list[In],
+    videos: In,
+    segments: In,
+    section: Out,
+    options: AlignmentSectionOptions,
+    frames: list[In] | None = None,
+    splits: list[str] | None = None,
+) -> None:
+    """Make the report's section on the alignment runs of a dataset.
+
+    metrics: the measures of every run and seed, at .../<run>/seed-<number>/<file> as all files of runs
+    histories: the tables of losses and scores during training
+    models: the checkpoints; one of each run is enough
+    embeddings: the shards of vectors that tests have written; the best run's are enough
+    videos: the dataset's table of videos
+    segments: the dataset's table of labelled segments
+    section: the section file to write
+    frames: shards of the dataset's frames, for pictures; without them there are none
+    splits: the splits that were tested on; test if not given
+    """
+    runs = results.read_runs(metrics, histories, models, embeddings)
+    if not runs:
+        raise DataError("metrics: no run is given; train and test one first")
+    names = sorted({run.dataset for run in runs})
+    if len(names) > 1:
+        raise DataError(f"models: runs of different datasets ({', '.join(names)}) do not go into one section")
+    best = results.best_run(runs)
+    blocks = [
+        *_opening(runs, best),
+        comparison.networks(runs),
+        comparison.measured(runs, best),
+        *comparison.low_labels(runs, best),
+        *comparison.ablations(runs, best),
+        *comparison.published(options, best),
+        *comparison.curves(runs),
+        *_example(best, videos, segments, frames or (), splits or ("test",)),
+    ]
+    title = f"Alignment: {names[0]}" if names[0] else "Alignment"
+    sections.write(section, Section(title, ORDER, tuple(blocks), _summary(best)))
+    log.info("alignment: %d runs", len(runs))
+
+
+# ---------------------------------------------------------------- in words
+
+
+def _summary(best: Run) -> str:
+    key = results.key_of("AP", best)
+    parts = [f"{best.name} keeps the order of frames with a tau of {told(best.values('tau', 'test').values(), 2)}"]
+    parts[0] += f" (untrained {told(best.values('untrained', 'tau', 'test').values(), 2)})"
+    if best.values(*key):
+        raw = told(best.values("pixels", *key).values(), 2)
+        parts.append(f"AP@{key[1]} {told(best.values(*key).values(), 2)}, raw pixels {raw}")
+    return "; ".join(parts) + "."
+
+
+def _opening(runs: Sequence[Run], best: Run) -> list[Block]:
+    clips = int(next(iter(best.values("clips").values()), 0))
+    said = (
+        f"A network gives every frame a vector, so that the same moment of an action has the same vector in every clip."
+        f" {len(runs)} {'run' if len(runs) == 1 else 'runs'}, trained on {best.clips} clips without labels unless said otherwise,"
+        f" and tested on {clips} others."
+    )
+    found: list[Block] = [Text(said), Text(f"Labels that the backbone of {code(best.name)} had seen: {best.seen}.")]
+    clock = best.values("clock", "tau", "test")
+    own = best.values("tau", "test")
+    if clock and own and max(clock.values()) >= min(own.values()):
+        text = f"A clock alone has a tau of {told(clock.values())}: tau tells less about the networks here than what is found by them."
+        found.append(Callout(text, "warning"))
+    gains = [
+        (name, best.values("over", "untrained", key))
+        for name, key in (("tau", "tau"), ("AP", f"retrieval_{results.key_of('AP', best)[-1]}"))
+    ]
+    told_gains = [f"{name} {told(values.values()).replace('−', '-')}" for name, values in gains if values]
+    if told_gains:
+        finding = f"{code(best.name)} over the same network untrained: {', '.join(told_gains)}."
+        found.append(Callout(finding))
+    return found
+
+
+# ---------------------------------------------------------------- an example
+
+
+def _example(best: Run, videos: In, segments: In, frames: Sequence[In], splits: Sequence[str]) -> list[Block]:
+    """Return pictures of the best run's typical seed; nothing if its vectors are not given."""
+    having = [seed for seed, result in best.seeds.items() if result.embeddings]
+    if not having:
+        return []
+    seed = best.typical() if best.typical() in having else having[0]
+    path = best.seeds[seed].embeddings
+    shard = Shard(path)
+    every = int(json.loads(shard.attrs.get("options", "{}")).get("every", 1))
+    pictures = best.options.network.backbone != "features" and bool(frames)
+    source = data.sources(best.options, frames, (), None).read if pictures else None
+    if source is None:
+        example = showcase.Example.of(_bare(shard), path, 1)
+    else:
+        by_split = data.clips(segments, videos, source, best.options)
+        example = showcase.Example.of(_largest(data.chosen(by_split, splits, "splits")), path, every)
+    if example is None:
+        return []
+    return showcase.blocks(example, source, best.options.network.normalise, f"{best.name}, seed {seed}", every)
+
+
+def _largest(clips: Sequence[data.Clip]) -> list[data.Clip]:
+    """Return the clips of the set that has the most of them, the first of equals."""
+    return max(data.by_set(clips).values(), key=len)
+
+
+def _bare(shard: Shard) -> list[data.Clip]:
+    """Return the clips of a shard of vectors, of which nothing but the times of their frames is known."""
+    return [data.Clip(name, name, 0, shard.times(name), ("",) * len(shard.times(name))) for name in shard.videos]

@@ -1,0 +1,201 @@
+"""What alignment runs have left behind, put together by run and seed, as the report's section wants it.
+
+A file says by its place whose it is: ``.../alignment/<run>/seed-<k>/<file>``.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from kinoflow.errors import DataError
+from kinoflow.options import check
+from kinoflow.report.outcome import PLACE
+from kinoflow.store import tables
+from kinoflow.tasks.alignment.options import AlignmentOptions
+
+Row = dict[str, float]  # of a history: {column: number}, those that the row has
+ALGORITHMS = {"scl": "SCL", "tcc": "TCC", "tcn": "TCN", "classification": "supervised"}
+MEASURES = {  # {name in the report: keys in the metrics}; the last share stands for those that are measured at several
+    "tau": ("tau", "test"),
+    "AP": ("retrieval",),
+    "phases": ("classification",),
+    "progress": ("progression",),
+    "probe": ("probe",),
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one seed of a run has left."""
+
+    metrics: dict[str, Any]
+    history: list[Row]
+    embeddings: Path | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: its network, and the results of its seeds."""
+
+    name: str
+    options: AlignmentOptions  # as its checkpoint says; how it was tested stands elsewhere
+    seen: str  # what labels its backbone had seen
+    dataset: str
+    clips: int  # that it was trained on
+    seeds: dict[int, Result]
+
+    def values(self, *keys: str) -> dict[int, float]:
+        """Return {seed: number} of a measure, for the seeds that have it: values("tau", "test"), values("clock", "tau", "test")."""
+        found = {seed: at(result.metrics, keys) for seed, result in self.seeds.items()}
+        return {seed: float(value) for seed, value in found.items() if isinstance(value, int | float)}
+
+    def typical(self) -> int:
+        """Return the seed whose retrieval is nearest to the median of all, the lowest of equals."""
+        found = self.values(*key_of("AP", self)) or self.values("tau", "test")
+        if not found:
+            return min(self.seeds)
+        middle = median(found.values())
+        return min(found, key=lambda seed: (abs(found[seed] - middle), seed))
+
+
+def at(value: Any, keys: Sequence[str]) -> Any:
+    """Return what stands below these keys; None if nothing does."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def key_of(measure: str, run: Run) -> tuple[str, ...]:
+    """Return the keys of a measure as a run's metrics have them: of AP the first K, of others the largest share, tested."""
+    keys, metrics = MEASURES[measure], next(iter(run.seeds.values())).metrics
+    if measure == "tau":
+        return keys
+    below = at(metrics, keys)
+    if not isinstance(below, dict) or not below:
+        return keys
+    if measure == "AP":
+        return (*keys, min(below, key=float))
+    return (*keys, max(below, key=_share), "test")
+
+
+def _share(percent: str) -> float:
+    return float(percent.replace("_", "."))
+
+
+def shares(run: Run, measure: str) -> list[str]:
+    """Return the shares of labelled clips (percent) at which a measure was taken, smallest first."""
+    below = at(next(iter(run.seeds.values())).metrics, MEASURES[measure])
+    return sorted(below, key=_share) if isinstance(below, dict) else []
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read_runs(
+    metrics: Iterable[Path], histories: Iterable[Path], models: Iterable[Path], embeddings: Iterable[Path]
+) -> list[Run]:
+    """Return the runs, SCL first, by name; DataError if a seed lacks one of its files.
+
+    models and embeddings: of some seeds is enough.
+    """
+    tested, told = placed(metrics), placed(histories)
+    for place in sorted(tested.keys() ^ told.keys()):
+        what = "histories" if place in tested else "metrics"
+        raise DataError(f"{what}: there is no file of the run {place[0]!r}, seed {place[1]}; give it too")
+    vectors, networks = placed(embeddings), {}
+    for (run, _), path in sorted(placed(models).items()):
+        networks.setdefault(run, path)
+    found = []
+    for run in sorted({run for run, _ in tested}):
+        if run not in networks:
+            raise DataError(f"models: there is no checkpoint of the run {run!r}; give it too")
+        seeds = {
+            seed: Result(_json(tested[of, seed]), _history(told[of, seed]), vectors.get((of, seed)))
+            for of, seed in sorted(tested)
+            if of == run
+        }
+        found.append(_run(run, networks[run], seeds))
+    return sorted(found, key=lambda run: (list(ALGORITHMS).index(run.options.algorithm), run.name))
+
+
+def placed(paths: Iterable[Path]) -> dict[tuple[str, int], Path]:
+    """Return files by run and seed; DataError for one that lies elsewhere."""
+    found: dict[tuple[str, int], Path] = {}
+    for path in paths:
+        place = PLACE.fullmatch(path.parent.name)
+        if not place:
+            raise DataError(f"{path}: results lie at <run>/seed-<number>/<file>; keep them in their folders")
+        found[path.parent.parent.name, int(place[1])] = path
+    return found
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{path}: this is no JSON file: {error}") from None
+
+
+def _history(path: Path) -> list[Row]:
+    rows = []
+    for line, row in tables.read_csv(path, ()):
+        try:
+            numbers = {name: float(text) for name, text in row.items() if name and text}
+        except ValueError as error:
+            raise DataError(f"{path}, line {line}: {error}") from None
+        rows.append({name: number for name, number in numbers.items() if math.isfinite(number)})
+    return rows
+
+
+def _run(name: str, model: Path, seeds: dict[int, Result]) -> Run:
+    from kinoflow.training import checkpoint
+
+    _, about = checkpoint.read(model)
+    if about.get("room") != "alignment":
+        raise DataError(f"{model}: this is no checkpoint of an alignment run")
+    options = check(AlignmentOptions, about["options"], str(model))
+    return Run(name, options, about["seen"], about["dataset"], about["clips"], seeds)
+
+
+# ---------------------------------------------------------------- in words
+
+
+def described(run: Run) -> str:
+    """Say what a run's network is: ``SCL, transformer of 1 layer, no positions``."""
+    network, said = run.options.network, [ALGORITHMS[run.options.algorithm]]
+    if network.encoder == "transformer":
+        said.append(f"transformer of {network.layers} layer{'' if network.layers == 1 else 's'}")
+        said += ["no positions"] if network.positions == "none" else []
+    else:
+        said.append(network.encoder)
+    return ", ".join(said)
+
+
+def best_run(runs: Sequence[Run]) -> Run:
+    """Return the run with the highest mean retrieval (tau, where there is none), the first of equals."""
+    return max(runs, key=_worth)
+
+
+def _worth(run: Run) -> float:
+    found = run.values(*key_of("AP", run)) or run.values("tau", "test")
+    return mean(found.values()) if found else -math.inf
+
+
+def differing(run: Run, other: Run) -> list[str]:
+    """Say in which options a run differs from another: ``scl.variance: 0.01``; lengths and what is tested do not count."""
+    own, theirs = (
+        dict(_flat(each.options.model_dump(mode="json", exclude={"test", "test_on"}))) for each in (run, other)
+    )
+    return [f"{key}: {own[key]}" for key in own if own[key] != theirs.get(key)]
+
+
+def _flat(values: dict[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value

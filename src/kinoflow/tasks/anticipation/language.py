@@ -1,0 +1,151 @@
+"""Language models of ``transformers`` as encoders: tiny ones drawn from the seed, or published weights of the user's own.
+
+Nothing is downloaded: published weights come from a folder, or from the usual cache when they are there.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from kinoflow.errors import DataError
+from kinoflow.tasks.anticipation.text_options import EncoderOptions
+from kinoflow.tasks.anticipation.tokens import Tokens
+
+# kind: names of width, layers, heads, inner width, and other settings of a tiny one
+SIZES: dict[str, tuple[tuple[str, str, str, str], tuple[str, ...]]] = {
+    "albert": (
+        ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+        ("hidden_dropout_prob", "attention_probs_dropout_prob"),
+    ),
+    "distilbert": (("dim", "n_layers", "n_heads", "hidden_dim"), ("dropout", "attention_dropout")),
+}
+USUAL = (
+    ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    ("hidden_dropout_prob", "attention_probs_dropout_prob"),
+)
+EMBEDDED = ("albert", "electra")  # whose embeddings have a width of their own
+PLACES = 2  # RoBERTa counts positions from the padding's number + 1; ours is 0
+
+
+class Language(nn.Module):
+    """A masked language model of transformers; its features are those of the last layer."""
+
+    def __init__(self, model: nn.Module, kind: str):
+        super().__init__()
+        self.kind, self.model = kind, model
+        self.width = getattr(model.config, "hidden_size", None) or model.config.dim
+        self.causal = False
+        self.length = model.config.max_position_embeddings - (PLACES if kind == "roberta" else 0)
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        """Return the embedding of tokens."""
+        return self.model.get_input_embeddings()
+
+    def forward(self, tokens: Tensor, real: Tensor) -> Tensor:
+        """Return features (B, T, D) of tokens (B, T); ``real`` says which are no padding."""
+        return self.model.base_model(input_ids=tokens, attention_mask=real.long()).last_hidden_state
+
+    def masked(self, tokens: Tensor, real: Tensor) -> Tensor:
+        """Return the model's own scores of every token, (B, T, vocabulary)."""
+        return self.model(input_ids=tokens, attention_mask=real.long()).logits
+
+    def about(self) -> dict[str, Any]:
+        """Return what makes it again, as JSON values."""
+        return {"kind": self.kind, "config": json.loads(self.model.config.to_json_string(use_diff=False))}
+
+
+def tiny(options: EncoderOptions, tokens: Tokens) -> Language:
+    """Return a model of the sizes of ``options`` for a vocabulary; its weights are to be drawn."""
+    sizes, drops = SIZES.get(options.model, USUAL)
+    values: dict[str, Any] = dict(
+        zip(sizes, (options.width, options.layers, options.heads, options.inner), strict=True)
+    )
+    values |= dict.fromkeys(drops, options.dropout)
+    if options.model in EMBEDDED:
+        values["embedding_size"] = options.width
+    if options.model == "deberta":
+        values |= {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False}
+    values |= {
+        "max_position_embeddings": options.length + PLACES,
+        "pad_token_id": tokens.pad,
+        "vocab_size": tokens.size,
+    }
+    return _from_config(
+        {"model_type": options.model, "type_vocab_size": 0 if options.model == "deberta" else 2} | values
+    )
+
+
+def rebuild(about: dict[str, Any]) -> Language:
+    """Return the model that ``about`` says; its weights are to be loaded."""
+    return _from_config(about["config"])
+
+
+def _from_config(values: dict[str, Any]) -> Language:
+    from transformers import AutoConfig, AutoModelForMaskedLM
+
+    kind = values["model_type"]
+    config = AutoConfig.for_model(**{k: v for k, v in values.items() if k not in ("transformers_version", "dtype")})
+    with _quiet():
+        return Language(AutoModelForMaskedLM.from_config(config, attn_implementation=_attention(kind)), kind)
+
+
+def published(source: str, tokens: Tokens, kind: str) -> Language:
+    """Return a model with published weights of a folder, or of the cache.
+
+    Raises DataError if they are not there, of another kind, or if the tokenizer knows more tokens than the weights.
+    """
+    from transformers import AutoConfig, AutoModelForMaskedLM
+
+    try:
+        config = AutoConfig.from_pretrained(source, local_files_only=True)
+        if config.model_type.partition("-")[0] != kind:
+            raise DataError(
+                f"{source}: these weights are of {config.model_type}, and encoder.model is {kind}; set it alike"
+            )
+        with _quiet():
+            model = AutoModelForMaskedLM.from_pretrained(
+                source, local_files_only=True, use_safetensors=_safe(source), attn_implementation=_attention(kind)
+            )
+    except (OSError, ValueError) as error:
+        first = str(error).strip().split("\n")[0][:200]
+        raise DataError(
+            f"{source}: there are no weights in this folder, nor in the cache under this name ({first}); give the folder of"
+            " published weights as model.safetensors"
+        ) from None
+    known = model.get_input_embeddings().num_embeddings
+    if tokens.size > known:
+        raise DataError(
+            f"{source}: the tokenizer has {tokens.size} tokens and the weights know {known}; give weights and tokenizer that"
+            " belong together"
+        )
+    return Language(model, kind)
+
+
+def _safe(source: str) -> bool | None:
+    """Ask for safetensors where a folder has them; else transformers loads a .bin without running what is in it."""
+    return True if os.path.exists(os.path.join(source, "model.safetensors")) else None
+
+
+def _attention(kind: str) -> str:
+    return "eager" if kind == "deberta" else "sdpa"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from telling of heads that are drawn anew, and from its progress bars."""
+    from transformers.utils import logging
+
+    level, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()

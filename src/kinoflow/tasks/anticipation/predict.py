@@ -1,0 +1,220 @@
+"""The stage `anticipate`: what a student says comes next in a video, from the video itself or from a file of its features."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from kinoflow.errors import ConfigError, DataError
+from kinoflow.features.arithmetic import Arithmetic
+from kinoflow.features.arrays import read_matrix
+from kinoflow.metrics.anticipation import best_k
+from kinoflow.metrics.scores import softmax
+from kinoflow.progress import Progress, log
+from kinoflow.stage import In, Out, State
+from kinoflow.store import tables
+from kinoflow.store.files import write_json
+from kinoflow.store.shards import Shard
+from kinoflow.tasks.anticipation import dense, windows
+from kinoflow.tasks.anticipation.carry import Eye
+from kinoflow.tasks.anticipation.data import means
+from kinoflow.tasks.anticipation.options import AnticipateOptions
+from kinoflow.tasks.anticipation.scoring import Scorer, Trained, read_checkpoint, run_name
+from kinoflow.training.devices import device_of
+
+DIGITS = 6
+ARRAYS = (".npy", ".npz", ".hdf5", ".h5")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is told of one moment of one video. at: seconds; guesses: (class, probability), the likeliest first."""
+
+    video: str
+    at: float | None = None
+    reason: str = ""  # why nothing can be told
+    guesses: list[tuple[str, float]] = field(default_factory=list)
+
+
+def anticipate(
+    videos: list[State],
+    checkpoint: In,
+    options: AnticipateOptions,
+    table: Out | None = None,
+    json: Out | None = None,
+    rate: float | None = None,
+    device: str = "auto",
+) -> None:
+    """Say what is done next in videos. A file that cannot be read costs its own row only.
+
+    videos: video files, feature files of one video each (npy, npz, HDF5 with rows in time), or feature shards of kinoflow
+    checkpoint: the student, model.safetensors of a run of anticipation
+    table: a table to write, a row for each moment: video, at, reason, and the likeliest classes with their probabilities;
+     without table and json, what is likeliest is said
+    json: the same to write as JSON
+    rate: rows per second of feature files that do not say their times
+    device: cpu, cuda, or auto: CUDA where there is some
+    """
+    if not videos:
+        raise ConfigError("videos: give at least one")
+    trained = read_checkpoint(checkpoint)
+    reader = Anticipator(trained, options, Arithmetic(device_of(device)), rate)
+    answers: list[Answer] = []
+    with Progress(f"anticipate {run_name(checkpoint)}", total=len(videos), items="files") as progress:
+        for path in videos:
+            answers += reader.answers(path)
+            progress.step()
+    if table is None and json is None:
+        _say(answers)
+    if table is not None:
+        _write_table(table, answers, min(options.top, len(trained.classes.names)))
+    if json is not None:
+        write_json(json, [_as_json(answer) for answer in answers])
+    lost = [answer for answer in answers if not answer.guesses]
+    for answer in lost:
+        log.warning("%r: nothing can be told: %s", answer.video, answer.reason)
+
+
+class Anticipator:
+    """A student, and how files are read for it."""
+
+    def __init__(self, trained: Trained, options: AnticipateOptions, how: Arithmetic, rate: float | None):
+        if trained.options.source == "labels":
+            raise ConfigError("this student is an oracle: it reads true labels, which a video does not have")
+        if trained.network.network.backbone != "identity":
+            raise ConfigError(
+                "this student has a backbone of its own: make frames and use `kinoflow anticipation-evaluate`"
+            )
+        self.trained, self.options, self.rate = trained, options, rate
+        self.scorer = Scorer(trained.network.eval(), how)
+        self._eye: Eye | None = None
+
+    def answers(self, path: Path) -> list[Answer]:
+        """Return what is told of a file: one answer, or one for each step of it (``dense``)."""
+        name = os.fspath(path)
+        try:
+            return [answer for video, rows, times in self._read(path) for answer in self._told(video, rows, times)]
+        except DataError as error:
+            return [Answer(name, None, str(error))]
+
+    def _read(self, path: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
+        """Return the videos of a file: name, features (T, D), times (T,)."""
+        if not path.is_file():
+            raise DataError(f"there is no file {os.fspath(path)!r}; correct the name")
+        if not path.name.endswith(ARRAYS):
+            self._eye = self._eye or Eye(self.trained.carried, self.trained.extra)
+            return [(os.fspath(path), *self._eye.rows(path))]
+        shard = _shard(path)
+        if shard:
+            return [(video, shard.rows(video), shard.times(video)) for video in shard.videos]
+        if self.rate is None:
+            raise ConfigError(f"rate: {os.fspath(path)!r} does not say its times; give its rows per second")
+        rows = read_matrix(path)
+        return [(os.fspath(path), rows, (np.arange(len(rows)) + 0.5) / self.rate)]
+
+    def _told(self, video: str, rows: np.ndarray, times: np.ndarray) -> list[Answer]:
+        width = self.trained.network.features
+        if rows.shape[1] != width:
+            return [Answer(video, None, f"its features have {rows.shape[1]} columns, the student reads {width}")]
+        if not len(rows):
+            return [Answer(video, None, "it has no features")]
+        spacing = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+        end = float(times[-1]) + spacing / 2
+        if self.options.dense:
+            return self._dense(video, rows, times, end)
+        at = end if self.options.at is None else self.options.at
+        if at > end + spacing:
+            return [Answer(video, at, f"it ends at {end:.2f} s")]
+        return [Answer(video, at, "", self._guesses(self._at(video, rows, times, at)))]
+
+    def _at(self, video: str, rows: np.ndarray, times: np.ndarray, at: float) -> np.ndarray:
+        """Return the scores (C,) of what comes after the moment ``at``."""
+        of = self.trained.options.sampling
+        if of.read == "frames":
+            try:
+                numbers, _ = windows.frame_numbers(
+                    at - of.observed, at, of.steps, of.rate, of.fps, _settled(of.strategy)
+                )
+            except ValueError as error:
+                raise DataError(str(error)) from None
+            which = np.maximum(np.searchsorted(times, numbers / of.fps + 1e-6, "right") - 1, 0)
+            x, length = np.asarray(rows[which], np.float32), len(which)
+        else:
+            x, _, _ = means(rows, times, windows.steps_back(at - of.observed, at, of.step_seconds, of.steps), video)
+            length, short = len(x), of.steps - len(x)
+            if self.trained.network.aggregator.group != 1:
+                x, length = np.concatenate([np.repeat(x[:1], short, 0), x]), of.steps
+        return self.scorer.said(x[None], np.array([length])).scores["action"][0].float().cpu().numpy()
+
+    def _dense(self, video: str, rows: np.ndarray, times: np.ndarray, end: float) -> list[Answer]:
+        """Return an answer after every step of the video."""
+        of = self.trained.options.sampling
+        seconds = of.step_seconds if of.read == "mean" else 1 / of.rate
+        edges = windows.steps_forward(end, seconds)
+        if len(edges) < 2:
+            return [Answer(video, None, f"it is shorter than a step of {seconds:g} s")]
+        x, _, _ = means(rows, times, edges, video)
+        model, steps = self.trained.network, torch.from_numpy(x).to(self.scorer.how.device)
+        try:
+            dense.check_causal(model)
+            fits = len(x) <= of.steps
+        except ConfigError:
+            fits = False
+        found = dense.whole(model, steps) if fits else dense.sliding(model, steps, of.steps)
+        scores = found["action"].float().cpu().numpy()
+        return [
+            Answer(video, float(at), "", self._guesses(own)) for at, own in zip(edges[-len(x) :], scores, strict=True)
+        ]
+
+    def _guesses(self, scores: np.ndarray) -> list[tuple[str, float]]:
+        shares = softmax(scores.astype(np.float64))
+        names = self.trained.classes.names
+        return [(names[k], round(float(shares[k]), DIGITS)) for k in best_k(scores[None], self.options.top)[0]]
+
+
+def _settled(strategy: str) -> str:
+    return "center_clip" if strategy == "random_clip" else strategy
+
+
+def _shard(path: Path) -> Shard | None:
+    """Return a feature shard; None if the file is another array."""
+    if path.suffix not in (".h5", ".hdf5"):
+        return None
+    try:
+        shard = Shard(path)
+    except DataError:
+        return None
+    return shard if shard.shape is None else None
+
+
+# ---------------------------------------------------------------- what is written and said
+
+
+def _write_table(path: Path, answers: Sequence[Answer], top: int) -> None:
+    fields: list[tuple] = [("video", str), ("at", float | None, None), ("reason", str, "")]
+    for rank in range(1, top + 1):
+        fields += [(f"action_{rank}", str, ""), (f"action_{rank}_probability", float | None, None)]
+    row = make_dataclass("Row", fields, frozen=True, kw_only=True)
+    tables.write(path, (row(video=a.video, at=a.at, reason=a.reason, **_cells(a)) for a in answers), row)
+
+
+def _cells(answer: Answer) -> dict[str, str | float]:
+    cells: dict[str, str | float] = {}
+    for rank, (label, probability) in enumerate(answer.guesses, start=1):
+        cells |= {f"action_{rank}": label, f"action_{rank}_probability": probability}
+    return cells
+
+
+def _as_json(answer: Answer) -> dict:
+    told = [{"label": label, "probability": probability} for label, probability in answer.guesses]
+    return {"video": answer.video, "at": answer.at, "reason": answer.reason, "next": told}
+
+
+def _say(answers: Sequence[Answer]) -> None:
+    for answer in answers:
+        if answer.guesses:
+            said = ", ".join(f"{label} ({100 * share:.0f} %)" for label, share in answer.guesses)
+            log.info("%r after %.2f s: %s", answer.video, answer.at, said)

@@ -1,0 +1,105 @@
+"""What a test has said of every action, as one HDF5 file: what tables and figures are made of afterwards.
+
+/uid (N,) utf-8 bytes    /classes (C,) utf-8 bytes    /target (N,) int64    /start, /end (N,) float64, of what was seen
+/scores_action (N, C) float32, and scores_verb, scores_noun where the network tells them    /loss (N,) float64
+attrs: room "anticipation", kind "scores", dataset
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from kinoflow.errors import DataError
+from kinoflow.store.files import replacing
+from kinoflow.store.shards import put
+
+ROOM, KIND = "anticipation", "scores"
+PREFIX = "scores_"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of N actions. uids: (N,) str; scores: {target: (N, K)}; targets: (N,) numbers of the true actions."""
+
+    uids: list[str]
+    classes: tuple[str, ...]
+    scores: dict[str, np.ndarray]
+    targets: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    dataset: str
+
+    @property
+    def losses(self) -> np.ndarray:
+        """The cross-entropy of each action, (N,)."""
+        scores = self.scores["action"].astype(np.float64)
+        top = scores.max(1, keepdims=True)
+        partition = np.log(np.exp(scores - top).sum(1)) + top[:, 0]
+        return partition - scores[np.arange(len(scores)), self.targets]
+
+    def of(self, uids: list[str]) -> np.ndarray:
+        """Return the scores of actions ``uids``, (n, C); rows of NaN where there are none."""
+        place = {uid: i for i, uid in enumerate(self.uids)}
+        found = np.full((len(uids), self.scores["action"].shape[1]), np.nan, np.float32)
+        for i, uid in enumerate(uids):
+            if uid in place:
+                found[i] = self.scores["action"][place[uid]]
+        return found
+
+
+def write_scores(path: Path, found: Scores) -> None:
+    """Write the file in one piece; the same scores, the same bytes."""
+    with replacing(path) as new, h5py.File(new, "w", libver=("v110", "v110")) as file:
+        file.attrs.update({"dataset": found.dataset, "kind": KIND, "room": ROOM})
+        put(file, "uid", _texts(found.uids))
+        put(file, "classes", _texts(found.classes))
+        put(file, "target", np.asarray(found.targets, np.int64))
+        put(file, "start", np.asarray(found.start, np.float64))
+        put(file, "end", np.asarray(found.end, np.float64))
+        for target in sorted(found.scores):
+            put(file, f"{PREFIX}{target}", np.asarray(found.scores[target], np.float32))
+        put(file, "loss", found.losses)
+
+
+def read_scores(path: Path) -> Scores:
+    """Return what `write_scores` has written; DataError if it is another file."""
+    try:
+        with h5py.File(path, "r") as file:
+            if (file.attrs.get("room"), file.attrs.get("kind")) != (ROOM, KIND):
+                raise KeyError("room")
+            scores = {name.removeprefix(PREFIX): file[name][()] for name in file if name.startswith(PREFIX)}
+            return Scores(
+                uids=_names(file["uid"][()]),
+                classes=tuple(_names(file["classes"][()])),
+                scores=scores,
+                targets=file["target"][()],
+                start=file["start"][()],
+                end=file["end"][()],
+                dataset=str(file.attrs["dataset"]),
+            )
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file of scores") from None
+    except (OSError, KeyError) as error:
+        raise DataError(
+            f"{path}: these are no scores that anticipation-evaluate has written ({error}); test again"
+        ) from None
+
+
+def same_classes(path: Path, found: Scores, classes: tuple[str, ...]) -> Scores:
+    """Return the scores if they are of these classes; DataError else."""
+    if found.classes != classes:
+        raise DataError(f"{path}: scores of other classes ({found.dataset!r}); give those of a run on the same dataset")
+    return found
+
+
+def _texts(names: Mapping | list[str] | tuple[str, ...]) -> np.ndarray:
+    return (
+        np.array([name.encode("utf-8", "surrogateescape") for name in names], np.bytes_) if names else np.zeros(0, "S1")
+    )
+
+
+def _names(found: np.ndarray) -> list[str]:
+    return [name.decode("utf-8", "surrogateescape") for name in found.tolist()]

@@ -1,0 +1,281 @@
+"""Where features come from: shards, an LMDB in the layout of RULSTM, files of one video each, or the true labels (an oracle).
+
+A source gives the features of a video at once with their times (``rows``), or those of some numbered frames (``frames``):
+T rows, n frames, D features. Frame number k of ``fps`` a second is the moment k / fps.
+"""
+
+import gzip
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from kinoflow.errors import ConfigError, DataError
+from kinoflow.features.arrays import read_matrix
+from kinoflow.store.shards import Shard
+from kinoflow.tasks.anticipation.windows import labels_at
+
+KEY = "{video}_frame_{number:010d}.jpg"  # of RULSTM's LMDB; its values are raw float32
+SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".npy.gz", ".txt.gz", ".gz")
+ORACLE_STEP = 0.25  # seconds between rows of the oracle
+SLACK = 1e-6  # seconds by which written times may be off
+
+
+class Source(Protocol):
+    """What gives features."""
+
+    width: int  # D
+
+    def rows(self, video: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return all features of a video (T, D), and their times (T,) seconds, not decreasing."""
+        ...
+
+    def frames(self, video: str, numbers: np.ndarray) -> np.ndarray:
+        """Return the features of numbered frames, (n, D) float32; DataError if the video has none of them."""
+        ...
+
+
+class Timed:
+    """Sources that know the time of every row: a frame is the latest row that is not after it, or the first."""
+
+    fps: float
+
+    def rows(self, video: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return features (T, D) and times (T,)."""
+        raise NotImplementedError
+
+    def frames(self, video: str, numbers: np.ndarray) -> np.ndarray:
+        """Return the features of frames, (n, D) float32."""
+        rows, times = self.rows(video)
+        if not len(rows):
+            raise DataError(f"the video {video!r} has no row of features; leave it out, or extract them again")
+        which = np.searchsorted(times, np.asarray(numbers) / self.fps + SLACK, "right") - 1
+        return np.asarray(rows[np.maximum(which, 0)], np.float32)
+
+
+class Shards(Timed):
+    """Feature shards, through their maps."""
+
+    def __init__(self, paths: Iterable[str | Path], fps: float):
+        self.fps, self._shards = fps, {}
+        self.attrs: dict[str, Any] = {}
+        first: Shard | None = None
+        for shard in map(Shard, paths):
+            if shard.shape is not None:
+                raise DataError(f"{shard.path}: this shard holds frames, no features; give one of `kinoflow features`")
+            if first is not None and shard.x.shape[1] != first.x.shape[1] and len(shard.time):
+                raise DataError(
+                    f"{shard.path}: {shard.x.shape[1]} columns, and {first.path} has {first.x.shape[1]}; give shards of one kind"
+                )
+            first = first or shard
+            for video in shard.videos:
+                if video in self._shards:
+                    other = self._shards[video].path
+                    raise DataError(f"the video {video!r} is in two shards, {other} and {shard.path}; give one of them")
+                self._shards[video] = shard
+        if first is None:
+            raise ConfigError("features: give the shards of a feature or PCA set")
+        self.width, self.attrs = int(first.x.shape[1]), first.attrs
+
+    def rows(self, video: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return features (T, D) and times (T,); DataError if no shard has the video."""
+        if video not in self._shards:
+            raise DataError(f"the video {video!r} is in none of the feature shards; give all of the dataset's")
+        shard = self._shards[video]
+        return shard.rows(video), shard.times(video)
+
+
+class Files(Timed):
+    """A folder with a file for each video: npy, npz, HDF5, or gz of npy or of text; row i is the frame number i + 1."""
+
+    def __init__(self, root: Path, fps: float):
+        self.root, self.fps = Path(root), fps
+        self._last: tuple[str, np.ndarray] = ("", np.empty((0, 0)))
+        some = sorted(path for path in self.root.iterdir() if path.name.endswith(SUFFIXES))
+        if not some:
+            raise DataError(f"{root}: there is no file of features ({', '.join(SUFFIXES)}) in this folder")
+        self.width = self._read(some[0]).shape[1]
+
+    def rows(self, video: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return features (T, D) and times (T,); DataError if there is no file of the video."""
+        if self._last[0] != video:
+            self._last = video, self._read(self._file(video))
+        found = self._last[1]
+        return found, (np.arange(len(found)) + 1) / self.fps
+
+    def _file(self, video: str) -> Path:
+        names = [video + suffix for suffix in SUFFIXES] + [Path(video).stem + suffix for suffix in SUFFIXES]
+        found = next((self.root / name for name in names if (self.root / name).is_file()), None)
+        if found is None:
+            raise DataError(f"{self.root}: there is no file of features of the video {video!r}, {names[0]} for example")
+        return found
+
+    def _read(self, path: Path) -> np.ndarray:
+        try:
+            found = _unpacked(path) if path.name.endswith(".gz") else read_matrix(path)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+        width = getattr(self, "width", found.shape[1])
+        if found.shape[1] != width:
+            raise DataError(f"{path}: {found.shape[1]} columns, other files have {width}; leave it out")
+        return found
+
+
+def _unpacked(path: Path) -> np.ndarray:
+    """Return the matrix of a gz file; DataError with the reason alone."""
+    try:
+        content = gzip.decompress(path.read_bytes())
+        if content.startswith(b"\x93NUMPY"):
+            found = np.load(io.BytesIO(content), allow_pickle=False)
+        else:
+            found = np.loadtxt(io.BytesIO(content), np.float32, ndmin=2)
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(f"it is no gz file of an array of numbers ({error})") from None
+    if found.ndim != 2 or found.dtype.kind not in "fiu":
+        raise DataError(f"its array has the shape {found.shape} and the type {found.dtype}; (T, D) numbers are needed")
+    return found
+
+
+class Lmdb:
+    """RULSTM's LMDB of frame features; only the frames that are asked for are read.
+
+    lookback: a frame that is not stored is replaced by the nearest one at most so many frames before it, else by zeros.
+    """
+
+    def __init__(self, root: Path, lookback: int = 9):
+        self.root, self.lookback = Path(root), lookback
+        self._open: Any = None
+        with self._environment().begin() as reading, reading.cursor() as cursor:
+            first = next(iter(cursor), None)
+        if first is None:
+            raise DataError(f"{root}: this LMDB is empty")
+        self.width = len(self._vector(*first))
+
+    def __getstate__(self) -> tuple[Path, int, int]:
+        return self.root, self.lookback, self.width
+
+    def __setstate__(self, state: tuple[Path, int, int]) -> None:
+        self.root, self.lookback, self.width = state
+        self._open = None  # a process that loads data opens it itself
+
+    def _environment(self) -> Any:
+        if self._open is None:
+            try:
+                import lmdb
+            except ImportError:
+                raise ConfigError(
+                    "root: features in an LMDB need the package lmdb; install it (pip install lmdb)"
+                ) from None
+            try:
+                self._open = lmdb.open(str(self.root), readonly=True, lock=False, readahead=False)
+            except lmdb.Error as error:
+                raise DataError(f"{self.root}: this is no readable LMDB: {error}") from None
+        return self._open
+
+    def _vector(self, key: bytes, value: bytes) -> np.ndarray:
+        if len(value) % 4 or not value:
+            raise DataError(f"{self.root}: the value of {key!r} has {len(value)} bytes, which is no row of float32")
+        return np.frombuffer(value, np.float32)
+
+    def rows(self, video: str) -> tuple[np.ndarray, np.ndarray]:
+        """Refuse: all frames of a video would be read."""
+        raise ConfigError("sampling.read: an LMDB is read frame by frame; take read: frames")
+
+    def frames(self, video: str, numbers: np.ndarray) -> np.ndarray:
+        """Return the features of frames, (n, D) float32; DataError if none of them is stored."""
+        found = np.zeros((len(numbers), self.width), np.float32)
+        seen = 0
+        with self._environment().begin() as reading:
+            stored = {number: self._nearest(reading, video, number) for number in {*map(int, numbers)}}
+        for i, number in enumerate(map(int, numbers)):
+            vector = stored[number]
+            if vector is not None:
+                if len(vector) != self.width:
+                    raise DataError(
+                        f"{self.root}: the frame {number} of {video!r} has {len(vector)} columns, others {self.width}"
+                    )
+                found[i], seen = vector, seen + 1
+        if not seen:
+            raise DataError(
+                f"{self.root}: none of the frames {min(numbers)} to {max(numbers)} of {video!r} is stored; give the LMDB of this dataset"
+            )
+        return found
+
+    def _nearest(self, reading: Any, video: str, number: int) -> np.ndarray | None:
+        for earlier in range(number, max(number - self.lookback, 1) - 1, -1):
+            key = KEY.format(video=video, number=earlier).encode("utf-8", "surrogateescape")
+            value = reading.get(key)
+            if value is not None:
+                return self._vector(key, value)
+        return None
+
+
+class Labels(Timed):
+    """The oracle: the true action of each moment, one-hot; zeros where nothing is done."""
+
+    def __init__(self, actions: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], classes: int, fps: float):
+        """actions: {video: (start, end, number) of its actions, by start}."""
+        self.actions, self.width, self.fps = actions, classes, fps
+
+    def rows(self, video: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return one-hot rows (T, C) and their times, four a second."""
+        start, end, labels = self.actions[video]
+        times = np.arange(0.0, float(end.max()) + ORACLE_STEP, ORACLE_STEP)
+        return self._told(times, start, end, labels), times
+
+    def frames(self, video: str, numbers: np.ndarray) -> np.ndarray:
+        """Return one-hot rows (n, C) of frames."""
+        return self._told(np.asarray(numbers) / self.fps, *self.actions[video])
+
+    def _told(self, times: np.ndarray, start: np.ndarray, end: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        found = labels_at(times, start, end, labels)
+        rows = np.zeros((len(times), self.width), np.float32)
+        rows[np.flatnonzero(found >= 0), found[found >= 0]] = 1
+        return rows
+
+
+class Pictures:
+    """Frames out of shards, for students with a backbone of their own: (n, 3, S, S) or (n, 3, t, S, S) float32.
+
+    clip: frames of a clip (0: single pictures). Values as ViT wants them: (x - .5) / .5.
+    """
+
+    def __init__(self, paths: Iterable[str | Path], fps: float, size: int, clip: int = 0):
+        self.fps, self.size, self.clip, self.width = fps, size, clip, 0
+        self._shards: dict[str, Shard] = {}
+        for shard in map(Shard, paths):
+            if shard.shape is None or shard.channels != 3:
+                raise DataError(f"{shard.path}: this shard holds no pictures; give one that `kinoflow frames` has made")
+            self._shards |= dict.fromkeys(shard.videos, shard)
+        if not self._shards:
+            raise ConfigError("frames: this student has a backbone that reads frames; give the frame shards")
+
+    def rows(self, video: str) -> tuple[np.ndarray, np.ndarray]:
+        """Refuse: pictures are not averaged."""
+        raise ConfigError("sampling.read: a backbone reads single frames; take read: frames")
+
+    def frames(self, video: str, numbers: np.ndarray) -> np.ndarray:
+        """Return the pictures, or clips that end with them."""
+        if video not in self._shards:
+            raise DataError(f"the video {video!r} is in none of the frame shards; give all of the dataset's")
+        shard = self._shards[video]
+        times = shard.times(video)
+        last = np.maximum(np.searchsorted(times, np.asarray(numbers) / self.fps + SLACK, "right") - 1, 0)
+        which = np.maximum(last[:, None] - np.arange(max(self.clip, 1))[::-1], 0)  # (n, t)
+        single, where = np.unique(which, return_inverse=True)
+        pictures = self._prepared(shard.frames(video, single))[where.reshape(which.shape)]  # (n, t, 3, S, S)
+        return pictures.transpose(0, 2, 1, 3, 4) if self.clip else pictures[:, 0]
+
+    def _prepared(self, frames: np.ndarray) -> np.ndarray:
+        import cv2
+
+        height, width = frames.shape[1:3]
+        short = min(height, width)
+        top, left = (height - short) // 2, (width - short) // 2
+        cut = frames[:, top : top + short, left : left + short]
+        if short != self.size:
+            how = cv2.INTER_AREA if short > self.size else cv2.INTER_LINEAR
+            cut = np.stack([cv2.resize(each, (self.size, self.size), interpolation=how) for each in cut])
+        return ((cut.astype(np.float32) / 255 - 0.5) / 0.5).transpose(0, 3, 1, 2)

@@ -1,0 +1,97 @@
+"""Strips of what was seen before some actions, and what teacher and students say comes next."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kinoflow.datasets.actions import Rows
+from kinoflow.datasets.contact_sheet import HEIGHT, Strip, compose
+from kinoflow.media.sample import evenly
+from kinoflow.report.section import Block, Column, Figure, Heading, Table
+from kinoflow.store.shards import COLOURS, Shard
+from kinoflow.tasks.anticipation.evaluate import STUDENT, TEACHER, Prediction
+from kinoflow.tasks.anticipation.result_store import Scores
+from kinoflow.tasks.anticipation.results import Run
+
+FRAMES = 8  # of a strip
+
+
+def examples(shown: Sequence[Run], rows: Rows, frames: Sequence[Path], count: int) -> list[Block]:
+    """Return strips of what was seen before some actions of different videos, and the five likeliest next ones.
+
+    shown: the runs whose students speak. frames: shards; those of flow are left out. count: actions.
+    """
+    results = [run.seeds[run.typical()] for run in shown]
+    first = results[0].scores
+    place = {str(uid): i for i, uid in enumerate(rows.uid)}
+    uids = _spread([uid for uid in first.uids if uid in place], rows, place, count)
+    if not uids:
+        return []
+    said = [{(row.uid, row.by): row for row in result.predictions} for result in results]
+    lines = []
+    for uid in uids:
+        told_by = [("teacher", said[0].get((uid, TEACHER)))]
+        told_by += [(run.name, each.get((uid, STUDENT))) for run, each in zip(shown, said, strict=True)]
+        for who, row in told_by:
+            if row:
+                lines.append((uid, row.label, who, *_five(row)))
+    names = ("likeliest", "second", "third", "fourth", "fifth")
+    columns = (Column("action", "name"), Column("true next"), Column("by"), *(Column(name) for name in names))
+    found: list[Block] = [Heading("What comes next?")]
+    found += _strips(uids, rows, place, first, frames)
+    return [*found, Table("The five likeliest next actions", columns, tuple(lines))]
+
+
+def _spread(uids: Sequence[str], rows: Rows, place: Mapping[str, int], count: int) -> list[str]:
+    """Return actions of different videos spread over all: of each the one in its middle."""
+    by_video: dict[str, list[str]] = {}
+    for uid in uids:
+        by_video.setdefault(rows.video[place[uid]], []).append(uid)
+    videos = sorted(by_video)
+    chosen = [videos[i] for i in evenly(len(videos), min(count, len(videos)))] if videos and count else []
+    return [by_video[video][len(by_video[video]) // 2] for video in chosen]
+
+
+def _five(row: Prediction) -> tuple[str, ...]:
+    return tuple(
+        f"✓ {name}" if name == row.label else name
+        for name in (row.predicted, row.second, row.third, row.fourth, row.fifth)
+    )
+
+
+def _strips(
+    uids: Sequence[str], rows: Rows, place: Mapping[str, int], scores: Scores, frames: Sequence[Path]
+) -> list[Block]:
+    shards = [shard for shard in map(Shard, frames) if shard.shape is not None and shard.channels == COLOURS]
+    at = {uid: i for i, uid in enumerate(scores.uids)}
+    strips = []
+    for uid in uids:
+        video = rows.video[place[uid]]
+        shard = next((shard for shard in shards if video in shard), None)
+        if shard is None:
+            continue
+        times = shard.times(video)
+        start, end = float(scores.start[at[uid]]), float(scores.end[at[uid]])
+        own = np.flatnonzero((times >= start) & (times <= end))
+        if len(own):
+            numbers = own[evenly(len(own), min(FRAMES, len(own)))]
+            pictures = _enlarged(shard.frames(video, numbers))
+            name = f"{uid}: then {scores.classes[int(scores.targets[at[uid]])]}"
+            strips.append(Strip(name, video, pictures, times[numbers], end))
+    if not strips:
+        return []
+    said = "; ".join(strip.name for strip in strips)
+    caption = "Frames of the window, evenly spread, and their times."
+    return [Figure(f"What was seen before actions: {said}", caption, image=compose(strips, FRAMES))]
+
+
+def _enlarged(frames: np.ndarray) -> np.ndarray:
+    """Return frames (T, H, W, 3) uint8 at least as high as the sheet shows them."""
+    from PIL import Image
+
+    high, wide = frames.shape[1:3]
+    if high >= HEIGHT:
+        return frames
+    size = (max(1, round(wide * HEIGHT / high)), HEIGHT)
+    return np.stack([np.asarray(Image.fromarray(each).resize(size, Image.Resampling.BICUBIC)) for each in frames])

@@ -1,0 +1,278 @@
+"""The stage `segmentation-section`: which models were trained, how well they cut videos, what their states are."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kinoflow.errors import DataError
+from kinoflow.media.sample import evenly
+from kinoflow.progress import log
+from kinoflow.report import section as sections
+from kinoflow.report.section import Block, Callout, Column, Figure, Heading, Section, Table, Text, code
+from kinoflow.stage import In, Out
+from kinoflow.store.tables import Segment, Video, read
+from kinoflow.tasks.segmentation import drawing, results, states
+from kinoflow.tasks.segmentation.options import SegmentationSectionOptions
+from kinoflow.tasks.segmentation.pictures import Pictures, sheet
+from kinoflow.tasks.segmentation.results import Run
+from kinoflow.tasks.segmentation.timelines import Bar, Lane, timeline
+
+if TYPE_CHECKING:
+    from kinoflow.tasks.segmentation.evaluate import Found, Near
+
+ORDER = 40
+FRAMES = 12  # most pictures below a timeline
+BASELINES = ("uniform", "clock", "kmeans", "mixture", "majority", "sample", "canonical", "narration", "gaussian")
+LEARNT = ("linear", "mlp", "tagger", "truth")
+MEASURES = (
+    ("rows right", ("pooled", "mof")),
+    ("rows of steps right", ("pooled", "mof_non_bg")),
+    ("edit", ("pooled", "edit")),
+    ("F1@25", ("pooled", "f1_25")),
+    ("step recall", ("pooled", "center_step_recall_non_bg")),
+)
+
+
+def segmentation_section(
+    metrics: list[In],
+    histories: list[In],
+    predictions: list[In],
+    models: list[In],
+    videos: In,
+    segments: In,
+    section: Out,
+    options: SegmentationSectionOptions,
+    frames: list[In] | None = None,
+    states_tables: list[In] | None = None,
+) -> None:
+    """Make the report's section on the segmentation runs of a dataset.
+
+    metrics: the measures of every run and seed, at .../<run>/seed-<number>/<file> as all files of runs
+    histories: the tables of likelihoods during training
+    predictions: the tables of segments found
+    models: the checkpoints; one of each run is enough
+    videos: the dataset's table of videos
+    segments: the dataset's table of labelled segments
+    section: the section file to write
+    frames: shards of the dataset's frames, for pictures; without them there are none
+    states_tables: the tables of states that the tests have written, for the frames nearest to states
+    """
+    runs = results.read_runs(metrics, histories, predictions, models)
+    names = sorted({run.trained.dataset for run in runs})
+    if len(names) > 1:
+        raise DataError(f"models: runs of different datasets ({', '.join(names)}) do not go into one section")
+    rows, known = read(segments, Segment), {row.video: row for row in read(videos, Video)}
+    pictures = Pictures(frames or ())
+    best = results.best_run(runs)
+    blocks = [
+        *_opening(runs, best),
+        _models(runs),
+        *_accuracies(runs, best),
+        *_likelihoods(runs),
+        *_curves(runs),
+    ]
+    shown = best or runs[0]
+    seed = shown.typical()
+    if options.timelines:
+        blocks += _timelines(shown, seed, rows, known, pictures, options.timelines)
+    near = _near(states_tables or (), shown.name, shown.model_seed)
+    of = shown.model_seed if shown.model_seed in shown.seeds else seed
+    blocks += states.blocks(shown, of, rows, near, pictures, options.states, options.nearest)
+    title = f"Segmentation: {names[0]}" if names[0] else "Segmentation"
+    sections.write(section, Section(title, ORDER, tuple(blocks), _summary(runs, best)))
+    log.info("segmentation: %d runs", len(runs))
+
+
+def _near(paths: Iterable[Path], run: str, seed: int) -> "list[Near]":
+    from kinoflow.tasks.segmentation.evaluate import Near
+
+    for path in paths:
+        if (path.parent.parent.name, path.parent.name) == (run, f"seed-{seed}"):
+            return read(path, Near)
+    return []
+
+
+# ---------------------------------------------------------------- in words
+
+
+def _opening(runs: Sequence[Run], best: Run | None) -> list[Block]:
+    first = next(iter(runs[0].seeds.values())).metrics
+    unlabelled = int(first.get("unannotated", 0))
+    said = (
+        f"{len(runs)} hidden semi-Markov models, tested on {first['videos']} videos ({first['rows']} rows of features)."
+    )
+    if unlabelled:
+        said += f" {unlabelled} of them nobody has labelled: they count in the likelihood, and are scored nowhere."
+    found: list[Block] = [Text(said)]
+    unsupervised = [run for run in runs if not run.trained.labelled]
+    if unsupervised and best:
+        found.append(
+            Text(
+                "States of models that learnt without labels are given the labels with which the most rows of the test are"
+                " right (Hungarian assignment); k-means and the cuts that look at no feature get the same help."
+            )
+        )
+    if best is None:
+        return [*found, Callout("No tested video has a label: only likelihoods can be told.", "warning")]
+    kmeans = best.mean("baselines", "kmeans", "pooled", "mof")
+    share = best.mean(*results.ACCURACY) or 0.0
+    beside = f", k-means {kmeans:.1%}" if kmeans is not None else ""
+    return [*found, Callout(f"{code(best.name)} puts {share:.1%} of the rows into the right step{beside}.")]
+
+
+def _summary(runs: Sequence[Run], best: Run | None) -> str:
+    if best is None:
+        return f"{len(runs)} runs; no tested video has a label."
+    parts = [f"{best.name} puts {best.mean(*results.ACCURACY):.1%} of the rows into the right step"]
+    for name in ("kmeans", "uniform"):
+        value = best.mean("baselines", name, "pooled", "mof")
+        parts += [f"{name} {value:.1%}"] if value is not None else []
+    return ", ".join(parts) + "."
+
+
+# ---------------------------------------------------------------- tables and curves
+
+
+def _models(runs: Sequence[Run]) -> Table:
+    columns = (
+        Column("run", "name"),
+        Column("model"),
+        Column("seeds", "number", "d"),
+        Column("parameters", "number", "d"),
+        Column("NLL of a row", "number", ".3f"),
+        Column("one Gaussian", "number", ".3f"),
+        Column("NLL of a video", "number", ".1f"),
+    )
+    rows = tuple(
+        (
+            run.name,
+            run.described(),
+            len(run.seeds),
+            int(run.mean("parameters") or 0),
+            run.mean("nll", "per_row"),
+            run.mean("nll", "gaussian_per_row"),
+            run.mean("nll", "per_video"),
+        )
+        for run in runs
+    )
+    notes = (
+        "Negative log likelihood of the tested rows in nats, full constants: comparable only between models of the same features.",
+    )
+    return Table("Models", columns, rows, notes=notes)
+
+
+def _accuracies(runs: Sequence[Run], best: Run | None) -> list[Block]:
+    if best is None:
+        return []
+    columns = (Column("run or baseline", "name"), Column("states", "number", "d"))
+    columns += tuple(Column(name, "number", ".1%") for name, _ in MEASURES)
+    scored = [run for run in runs if run.mean(*results.ACCURACY) is not None]
+    rows: list[tuple] = [(run.name, run.states, *(run.mean(*keys) for _, keys in MEASURES)) for run in scored]
+    seen: set[tuple] = set()
+    for run in scored:
+        for name in (*BASELINES, *LEARNT):
+            values = tuple(run.mean("baselines", name, *keys) for _, keys in MEASURES)
+            free = name in ("uniform", "clock", "kmeans", "mixture")  # of as many states as the run
+            row = (name, run.states if free else None, *values)
+            if values[0] is not None and row not in seen:
+                seen.add(row)
+                rows.append(row)
+    highlight = tuple(n for n, row in enumerate(rows[: len(scored)]) if row[0] == best.name)
+    notes = (
+        "Means over seeds. Rows right: background counts. Edit: one minus edit distance of the steps' sequence; F1@25: segments"
+        " that overlap a true one by a quarter of their union; step recall: steps in the middle of whose prediction they are.",
+    )
+    return [Table("Rows and segments told right", columns, tuple(rows), notes=notes, highlight=highlight)]
+
+
+def _likelihoods(runs: Sequence[Run]) -> list[Block]:
+    series: dict[str, dict[int, list[float]]] = {}
+    for run in runs:
+        how = run.options
+        if run.trained.labelled or how.models == "per_task":
+            continue
+        name = "dense" if how.model.rank is None else f"rank {how.model.rank}"
+        name += ", geometric durations" if how.model.duration == "geometric" else ""
+        values = list(run.values("nll", "per_row").values())
+        if values:
+            series.setdefault(name, {}).setdefault(run.states, []).extend(values)
+    if not series:
+        return []
+    names = sorted(series, key=lambda name: (not name.startswith("rank"), len(name), name))
+    caption = "Lower is better. Dots are seeds, lines go through their means."
+    picture = drawing.likelihoods({name: series[name] for name in names})
+    return [Figure("Negative log likelihood of a test row against states and rank", caption, svg=picture)]
+
+
+def _curves(runs: Sequence[Run]) -> list[Block]:
+    for column, words in (
+        ("validation/nll_per_row", "NLL of a validation row"),
+        ("train/nll_per_row", "NLL of a training row"),
+    ):
+        found = {}
+        for run in runs:
+            seeds = [
+                [(row["epoch"], row[column]) for row in own.history if column in row] for own in run.seeds.values()
+            ]
+            seeds = [curve for curve in seeds if len(curve) > 1]
+            if seeds and run.options.models == "mixed":
+                found[run.name] = seeds
+        if found:
+            return [Figure(f"{words} during training", "A line for each seed.", svg=drawing.curves(found, words))]
+    return []
+
+
+# ---------------------------------------------------------------- timelines
+
+
+def _timelines(
+    run: Run, seed: int, segments: Sequence[Segment], videos: dict[str, Video], pictures: Pictures, count: int
+) -> list[Block]:
+    column = run.options.labels.column
+    truth: dict[str, list[Segment]] = {}
+    for row in segments:
+        if not row.phase and getattr(row, column):
+            truth.setdefault(row.video, []).append(row)
+    told: dict[str, list[Found]] = {}
+    for found in run.seeds[seed].predictions:
+        told.setdefault(found.video, []).append(found)
+    names = [name for name in told if name in truth] or list(told)
+    chosen = [names[n] for n in evenly(len(names), min(count, len(names)))] if names else []
+    blocks: list[Block] = []
+    for name in chosen:
+        own, true = told[name], sorted(truth.get(name, ()), key=lambda row: row.start)
+        bars = tuple(Bar(row.start, row.end, getattr(row, column)) for row in true)
+        lanes = [
+            Lane("true", bars),
+            Lane("found", tuple(Bar(row.start, row.end, _name(row), row.posterior) for row in own)),
+        ]
+        task = videos[name].task if name in videos else ""
+        said = f"{name}{f' ({task})' if task else ''}: true steps, and those that {run.name}, seed {seed}, finds"
+        blocks.append(Figure(said, _caption(own), svg=timeline(lanes)))
+        blocks += _frames(name, own, pictures)
+    if not blocks:
+        return []
+    text = "Above the true steps, below what was found; the same step has the same colour in both. White: background."
+    return [Heading("Timelines"), Text(text), *blocks]
+
+
+def _name(row: "Found") -> str:
+    return "" if row.step.split(" ")[-1].startswith("BKG") else row.step or f"state {row.state}"
+
+
+def _caption(own: "Sequence[Found]") -> str:
+    sure = sum(row.posterior * (row.end - row.start) for row in own) / max(
+        1e-9, sum(row.end - row.start for row in own)
+    )
+    return f"{len(own)} segments; the probability of the state that is told is {sure:.0%} on average."
+
+
+def _frames(video: str, own: "Sequence[Found]", pictures: Pictures) -> list[Block]:
+    """Return the middle frame of the longest segments, in their order."""
+    longest = sorted(sorted(own, key=lambda row: (row.start - row.end, row.start))[:FRAMES], key=lambda row: row.start)
+    found = pictures.at(video, [(row.start + row.end) / 2 for row in longest])
+    if not found:
+        return []
+    said = "; ".join(f"{row.start:.1f}–{row.end:.1f} s {row.step or f'state {row.state}'}" for row in longest)
+    alt = f"Middle frames of the longest segments of {video}"
+    return [Figure(alt, f"Middle frames of its longest segments, in order: {said}.", image=sheet([found]))]

@@ -1,0 +1,158 @@
+"""The report's section on alignment runs, made from what real runs have left."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from tests.tasks.alignment.discs import options
+
+from kinoflow.errors import DataError
+from kinoflow.media.demux import opened
+from kinoflow.report import section as sections
+from kinoflow.report.section import Callout, Figure, Table, Video
+from kinoflow.tasks.alignment import results, showcase
+from kinoflow.tasks.alignment.comparison import told
+from kinoflow.tasks.alignment.data import Clip
+from kinoflow.tasks.alignment.evaluate import alignment_evaluate
+from kinoflow.tasks.alignment.figures import alignment_section
+from kinoflow.tasks.alignment.options import AlignmentSectionOptions, AlignmentTestOptions
+from kinoflow.tasks.alignment.panes import Shown, montage
+
+
+@pytest.fixture(scope="module")
+def study(train, scl, discs, tmp_path_factory):
+    """Two runs, one with two seeds, tested."""
+    folder = tmp_path_factory.mktemp("study") / "alignment"
+    wanted = {"scl": options(), "one_hot": options(scl={"variance": 0.01})}
+    for run, seed in (("scl", 0), ("scl", 1), ("one_hot", 0)):
+        place = folder / run / f"seed-{seed}"
+        train(place, wanted[run], seed=seed)
+        shutil.rmtree(place / "events", ignore_errors=True)
+        outputs = [place / name for name in ("metrics.json", "predictions.csv", "embeddings.h5", "first.h5")]
+        tested = AlignmentTestOptions(tasks=("kendalls_tau", "retrieval", "classification"))
+        alignment_evaluate(
+            place / "model.safetensors",
+            discs.videos,
+            discs.segments,
+            *outputs,
+            tested,
+            discs.shards,
+            code="x",
+            device="cpu",
+        )
+    return folder
+
+
+def made(study, discs, folder, frames=True, **more):
+    names = ("metrics.json", "history.csv", "model.safetensors", "embeddings.h5")
+    files = [sorted(study.rglob(name)) for name in names]
+    given = {"options": AlignmentSectionOptions(), "frames": discs.shards if frames else None} | more
+    alignment_section(*files, discs.videos, discs.segments, folder / "s.json", **given)
+    return sections.read(folder / "s.json")
+
+
+def table(found, start):
+    (one,) = [block for block in found.blocks if isinstance(block, Table) and block.caption.startswith(start)]
+    return one, {str(row[0]): row[1:] for row in one.rows}
+
+
+@pytest.fixture(scope="module")
+def section(study, discs, tmp_path_factory):
+    return made(study, discs, tmp_path_factory.mktemp("section"))
+
+
+def test_runs_stand_beside_their_baselines(section, study):
+    one, rows = table(section, "How well 4 test clips are aligned")
+    best = results.best_run(
+        results.read_runs(
+            *[sorted(study.rglob(n)) for n in ("metrics.json", "history.csv", "model.safetensors", "embeddings.h5")]
+        )
+    )
+    assert set(rows) == {"scl", "one_hot", "clock", "raw pixels", f"untrained {best.name}"}
+    assert [column.name for column in one.columns][2:] == ["Kendall's tau", "AP@5", "phases (100 %)"]
+    metrics = [json.loads((study / "scl" / f"seed-{k}" / "metrics.json").read_text()) for k in (0, 1)]
+    assert rows["scl"][1] == told([each["tau"]["test"] for each in metrics])
+    assert section.order == 50 and section.title == "Alignment: discs" and "untrained" in section.summary
+
+
+def test_what_differs_between_runs_is_told_with_what_it_costs(section):
+    (one,) = [b for b in section.blocks if isinstance(b, Table) and b.caption.startswith("What makes a difference to")]
+    (row,) = one.rows
+    assert "scl.variance" in row[1] and len(row) == 5
+
+
+def test_what_labels_the_backbone_has_seen_is_told(section):
+    _, rows = table(section, "The networks")
+    assert rows["scl"][-1] == "none" and rows["scl"][0] == "SCL, transformer of 1 layer, no positions"
+
+
+def test_a_clock_that_scores_high_is_a_warning(section):
+    assert any(isinstance(b, Callout) and b.tone == "warning" and b.text.startswith("A clock") for b in section.blocks)
+
+
+def test_the_similarity_the_video_and_the_strips_are_shown(section, tmp_path):
+    figures = [block for block in section.blocks if isinstance(block, Figure)]
+    assert [figure.alt.split()[0] for figure in figures] == ["Losses", "Similarity", "Frames"]
+    (video,) = [block for block in section.blocks if isinstance(block, Video)]
+    (tmp_path / "v.mp4").write_bytes(video.mp4)
+    with opened(tmp_path / "v.mp4") as (_, stream):
+        context = stream.codec_context
+        assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
+    assert len(video.mp4) < 3_000_000 and "v08.mp4" in video.caption
+
+
+def test_the_same_files_give_the_same_bytes(study, discs, tmp_path):
+    made(study, discs, tmp_path)
+    before = (tmp_path / "s.json").read_bytes()
+    made(study, discs, tmp_path)
+    assert (tmp_path / "s.json").read_bytes() == before
+
+
+def test_without_frames_there_is_the_matrix_alone(study, discs, tmp_path):
+    found = made(study, discs, tmp_path, frames=False)
+    assert not any(isinstance(block, Video) for block in found.blocks)
+    assert [b.alt.split()[0] for b in found.blocks if isinstance(b, Figure)] == ["Losses", "Similarity"]
+
+
+def test_published_numbers_are_marked_as_unverified(study, discs, tmp_path):
+    given = AlignmentSectionOptions(published={"CARL": {"tau": 0.985}, "TCC": {"tau": 0.641}})
+    one, rows = table(made(study, discs, tmp_path, options=given), "Published numbers (unverified)")
+    assert rows == {"CARL": (0.985,), "TCC": (0.641,)} and "unverified" in one.notes[0]
+
+
+def test_a_seed_without_its_files_is_told(study):
+    metrics = sorted(study.rglob("metrics.json"))
+    with pytest.raises(DataError, match="histories: there is no file of the run 'one_hot', seed 0"):
+        results.read_runs(metrics, sorted(study.rglob("history.csv"))[1:], [], [])
+    with pytest.raises(DataError, match="models: there is no checkpoint of the run 'one_hot'"):
+        results.read_runs(metrics, sorted(study.rglob("history.csv")), [], [])
+
+
+# ---------------------------------------------------------------- parts
+
+
+def test_the_pair_that_is_shown_is_neither_the_best_nor_the_worst():
+    line = np.arange(6.0)[:, None]
+    noisy = line[[0, 2, 1, 3, 5, 4]]
+    clips = [Clip(str(i), "v", 0, line[:, 0], ("",) * 6) for i in range(3)]
+    assert showcase.Example(clips, [line, noisy, line[::-1]]).pair() in {(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)}
+    assert showcase.Example(clips[:2], [np.zeros((6, 1))] * 2).pair() == (0, 1)
+
+
+def test_a_video_for_the_page_is_made_small_enough(monkeypatch):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (8, 64, 64, 3), np.uint8)
+    pane = Shown("a", lambda wanted: noise[wanted], np.arange(8), np.arange(8) / 10)
+    whole = len(showcase.encoded([pane], 64, 10))
+    monkeypatch.setattr(showcase, "MAX_VIDEO", whole - 1)
+    assert 0 < len(showcase.encoded([pane], 64, 10)) < whole
+    monkeypatch.setattr(showcase, "MAX_VIDEO", 10)
+    assert showcase.encoded([pane], 64, 10) == b""
+
+
+def test_panes_of_any_size_stand_in_rows_of_three():
+    pictures = [np.zeros((20, 30, 3), np.uint8), np.zeros((40, 20, 3), np.uint8)] * 2
+    found = montage(pictures, ["a", "b\n", "a very long name that has no room here", "d"], 32)
+    assert found.shape[0] % 2 == found.shape[1] % 2 == 0
+    assert found.shape[0] == 2 * (32 + 16 + 4) + 4 and found.shape[1] == 48 + 16 + 48 + 4 * 4

@@ -1,0 +1,213 @@
+"""Testing students, as a stage, and what is made of what they say."""
+
+import csv
+import json
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.tasks.anticipation import world as tiny
+from tests.tasks.anticipation.world import options
+
+from kinoflow.errors import ConfigError, DataError
+from kinoflow.metrics.scores import softmax
+from kinoflow.tasks.anticipation.challenge import SCHEMA, read_challenge, write_challenge
+from kinoflow.tasks.anticipation.evaluate import anticipation_evaluate
+from kinoflow.tasks.anticipation.mistakes import correlated, error_table
+from kinoflow.tasks.anticipation.options import AnticipationTestOptions
+from kinoflow.tasks.anticipation.records import write_records
+from kinoflow.tasks.anticipation.result_store import read_scores
+from kinoflow.tasks.anticipation.summary import summed_up
+
+FILES = ("metrics.json", "predictions.csv", "scores.h5")
+
+
+@pytest.fixture(scope="module")
+def evaluate(world):
+    """Return a function that tests checkpoints: evaluate(folder, *models, test=None, **changed) -> the folder."""
+
+    def into(folder, *models, test=None, **more):
+        given = {"actions": world.actions, "classes": world.classes, "features": world.features, "device": "cpu"} | more
+        outputs = {path.partition(".")[0]: folder / path for path in FILES}
+        anticipation_evaluate(list(models), options=test or AnticipationTestOptions(), **outputs, **given)
+        return folder
+
+    return into
+
+
+@pytest.fixture(scope="module")
+def baseline(train, tmp_path_factory):
+    """A student that has learnt without a teacher."""
+    return train(
+        tmp_path_factory.mktemp("base"), options(losses={"cls_action": 1, "past_cls_action": 0.5}), teacher=None
+    )
+
+
+@pytest.fixture(scope="module")
+def tested(evaluate, world, student, baseline, tmp_path_factory):
+    base = evaluate(tmp_path_factory.mktemp("tested-base"), baseline)
+    folder = tmp_path_factory.mktemp("tested")
+    return evaluate(folder, student, teacher=[world.teacher], base=base / "scores.h5", challenge=folder / "c.json")
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def metrics(folder):
+    return json.loads((folder / "metrics.json").read_bytes())
+
+
+# ---------------------------------------------------------------- what comes out
+
+
+def test_measures_stand_beside_trivial_baselines_and_the_teacher(tested):
+    found = metrics(tested)
+    assert (found["samples"], found["dropped"], found["models"]) == (36, 6, 1)
+    assert found["baselines"]["chance"] == {"top1": pytest.approx(1 / 6), "top5": pytest.approx(5 / 6)}
+    assert 0 < found["baselines"]["majority"]["top1"] < found["teacher"]["action"]["top1"] <= 1
+    action = found["action"]
+    assert action["top1"] <= action["top2"] <= action["top5"] <= 1
+    assert {"recall5", "class_mean", "class_mean_all", "recall5_ms_or", "recall5_ms_official"} <= set(action)
+    assert {"marginal", "decomposed"} <= set(found["verb"]) and np.isfinite(found["loss"])
+    assert sum(found["errors"].values()) == 36 and len(found["errors"]) == 8
+
+
+def test_every_action_has_a_row_by_the_student_and_one_by_the_teacher(tested, world):
+    found = rows(tested / "predictions.csv")
+    assert len(found) == 2 * 36 and {row["by"] for row in found} == {"student", "teacher"}
+    told = [row for row in found if row["by"] == "student"]
+    assert np.mean([row["label"] == row["predicted"] for row in told]) == pytest.approx(
+        metrics(tested)["action"]["top1"]
+    )
+    assert all(len({row[k] for k in ("predicted", "second", "third", "fourth", "fifth")}) == 5 for row in found)
+
+
+def test_the_store_holds_scores_targets_losses_and_what_was_seen(tested, world):
+    found = read_scores(tested / "scores.h5")
+    assert found.classes == tiny.NAMES and len(found.uids) == 36 and found.dataset == "tiny"
+    shares = softmax(found.scores["action"].astype(np.float64))
+    assert np.allclose(found.losses, -np.log(shares[np.arange(36), found.targets]), atol=1e-6)
+    assert (found.end > found.start).all()
+    assert np.isnan(found.of(["nobody"])).all()
+
+
+def test_a_test_again_gives_the_same_bytes(tested, evaluate, world, student, baseline, tmp_path):
+    again = evaluate(tmp_path, student)
+    assert (again / "scores.h5").read_bytes() == (tested / "scores.h5").read_bytes()
+
+
+def test_measures_with_all_records_missing_are_those_of_no_teacher(world, train, evaluate, tmp_path):
+    write_records(tmp_path / "none.h5", tiny.records({}))
+    plain = {"cls_action": 1, "past_cls_action": 0.5}
+    a = train(tmp_path / "a", options(6, losses=plain | {"distill": 0}))
+    b = train(tmp_path / "b", options(6, max_missing_records=1), teacher=[tmp_path / "none.h5"])
+    ours, theirs = evaluate(tmp_path / "a", a), evaluate(tmp_path / "b", b)
+    assert all((ours / name).read_bytes() == (theirs / name).read_bytes() for name in FILES)
+
+
+def test_fused_scores_are_weighted_sums(evaluate, student, baseline, tested, tmp_path):
+    folder = evaluate(tmp_path, student, baseline, test=AnticipationTestOptions(coefficients=(1, 0.5)))
+    ours, base = read_scores(tested / "scores.h5"), evaluate(tmp_path / "base", baseline)
+    expected = ours.scores["action"] + 0.5 * read_scores(base / "scores.h5").scores["action"]
+    assert np.allclose(read_scores(folder / "scores.h5").scores["action"], expected, atol=1e-5)
+    assert metrics(folder)["models"] == 2
+
+
+def test_students_are_tested_at_several_gaps(evaluate, student, tmp_path):
+    found = metrics(evaluate(tmp_path, student, test=AnticipationTestOptions(gaps=(0.25, 2.0, 1.0))))
+    assert list(found["gaps"]) == ["0.25", "1", "2"] and 0 <= found["time_to_action"] <= 2
+
+
+def test_oracles_that_see_true_labels_are_better_than_features_alone(train, evaluate, tested, tmp_path):
+    path = train(tmp_path, options(60, source="labels"), features=None)
+    found = metrics(evaluate(tmp_path, path, features=None))
+    assert found["action"]["top1"] > metrics(tested)["baselines"]["majority"]["top1"]
+
+
+def test_what_does_not_fit_is_refused(evaluate, world, student, tmp_path):
+    with pytest.raises(ConfigError, match="there are 2, but 1 models"):
+        evaluate(tmp_path, student, test=AnticipationTestOptions(coefficients=(1, 2)))
+    with pytest.raises(ConfigError, match="splits: no action is in the split 'dev'"):
+        evaluate(tmp_path, student, splits=["dev"])
+    with pytest.raises(DataError, match="no checkpoint of a student|no safetensors file"):
+        evaluate(tmp_path, world.teacher)
+    with pytest.raises(ConfigError, match="no action has a window at all of them"):
+        evaluate(tmp_path, student, test=AnticipationTestOptions(gaps=(90.0, 100.0)))
+    assert not (tmp_path / "metrics.json").exists()
+
+
+# ---------------------------------------------------------------- challenge files
+
+
+@pytest.mark.parametrize("name", ["c.json", "c.zip"])
+def test_a_challenge_file_follows_its_schema_and_gives_the_same_scores_back(name, tmp_path):
+    scores = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
+    uids = ["a", "b", "c", "d"]
+    write_challenge(tmp_path / name, "ek100", uids, scores, tiny.CLASSES, dropped=["e"])
+    found = read_challenge(tmp_path / name)
+    assert found.uids == [*uids, "e"] and found.version == "0.2"
+    shares = softmax(scores.astype(np.float64))
+    assert np.array_equal(found.verb[:4, 0], (shares @ np.eye(3)[[0, 0, 1, 1, 2, 2]])[:, 0])
+    assert not found.verb[4].any() and set(found.action[4].values()) == {0.0}
+    for i in range(4):
+        pairs = {(tiny.CLASSES.verb[k], tiny.CLASSES.noun[k]): float(scores[i, k]) for k in range(6)}
+        assert found.action[i] == pairs
+    write_challenge(tmp_path / f"again-{name}", "ek100", uids, scores, tiny.CLASSES, dropped=["e"])
+    assert (tmp_path / name).read_bytes() == (tmp_path / f"again-{name}").read_bytes()
+    if name.endswith("json"):
+        jsonschema.validate(json.loads((tmp_path / name).read_bytes()), SCHEMA)
+
+
+def test_a_stage_writes_the_challenge_file_with_zeros_for_actions_without_a_window(tested):
+    content = json.loads((tested / "c.json").read_bytes())
+    jsonschema.validate(content, SCHEMA)
+    assert len(content["results"]) == 42
+    assert sum(not any(row["verb"].values()) for row in content["results"].values()) == 6
+
+
+def test_files_that_are_no_challenge_are_refused(tmp_path):
+    for text in ("{}", "[1", '{"challenge": "x", "results": {}, "version": "1"}'):
+        (tmp_path / "c.json").write_text(text)
+        with pytest.raises(DataError, match="no challenge file"):
+            read_challenge(tmp_path / "c.json")
+
+
+# ---------------------------------------------------------------- tables of errors, summaries
+
+
+def test_errors_are_counted_by_who_is_right():
+    labels = np.array([0, 1, 1, 0])
+    teacher, base = np.eye(2)[[0, 1, 0, 1]], np.eye(2)[[0, 0, 0, 1]]
+    student = np.array([[1.0, 0], [0, 1], [0, 1], [np.nan, 0]])
+    found = error_table(labels, teacher=teacher, base=base, student=student)
+    assert found["teacher right, base right, student right"] == 1
+    assert found["teacher right, base wrong, student right"] == 1
+    assert found["teacher wrong, base wrong, student right"] == 1
+    assert sum(found.values()) == 3  # of the last one the student says nothing
+
+
+def test_pairs_of_classes_that_rise_together_are_told_first():
+    x = np.random.default_rng(0).standard_normal(50)
+    scores = np.stack([x, x + 0.01, -x, np.zeros(50)], 1)
+    first = correlated(scores, ["a", "b", "c", "d"], 2)[0]
+    assert (first["first"], first["second"]) == ("a", "b") and first["correlation"] == pytest.approx(1, abs=1e-6)
+    assert correlated(scores[:1], ["a", "b", "c", "d"], 2) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=5))
+@settings(max_examples=20, deadline=None)
+def test_a_summary_holds_mean_and_spread_of_what_all_files_have(tmp_path_factory, values):
+    folder = tmp_path_factory.mktemp("m")
+    for i, value in enumerate(values):
+        (folder / f"{i}.json").write_text(
+            json.dumps({"action": {"top1": value}, "name": "x", **({"only": 1} if not i else {})})
+        )
+    found = summed_up([folder / f"{i}.json" for i in range(len(values))])
+    assert found["files"] == len(values) and ("only" in found) == (len(values) == 1)
+    top1 = found["action"]["top1"]
+    assert top1["mean"] == pytest.approx(np.mean(values)) and (top1["low"], top1["high"]) == (min(values), max(values))
+    assert top1["sd"] == pytest.approx(np.std(values, ddof=1) if len(values) > 1 else 0)

@@ -1,0 +1,96 @@
+"""The report's section on students."""
+
+import numpy as np
+import pytest
+from tests.tasks.anticipation import world as tiny
+from tests.tasks.anticipation.world import options
+
+from kinoflow.errors import ConfigError, DataError
+from kinoflow.report import section as sections
+from kinoflow.report.section import Callout, Figure, Heading, Table
+from kinoflow.store import shards
+from kinoflow.tasks.anticipation.evaluate import anticipation_evaluate
+from kinoflow.tasks.anticipation.figures import anticipation_section
+from kinoflow.tasks.anticipation.options import AnticipationSectionOptions, AnticipationTestOptions
+
+PLAIN = {"cls_action": 1, "past_cls_action": 0.5}
+FILES = {"metrics": "metrics.json", "predictions": "predictions.csv", "scores": "scores.h5"}
+
+
+@pytest.fixture(scope="module")
+def study(world, train, tmp_path_factory):
+    """Two runs with and without a teacher, two seeds each; frames of the videos; a function that makes the section."""
+    folder = tmp_path_factory.mktemp("study")
+    for seed in (0, 1):
+        for name, losses in (("base", PLAIN), ("taught", {**PLAIN, "distill": 1.5})):
+            place = folder / name / f"seed-{seed}"
+            model = train(place, options(12, losses=losses), seed=seed)
+            outputs = {key: place / file for key, file in FILES.items()}
+            anticipation_evaluate(
+                [model], world.actions, world.classes, options=AnticipationTestOptions(), features=world.features,
+                teacher=[world.teacher], device="cpu", **outputs,
+            )  # fmt: skip
+    with shards.writing(folder / "frames.h5", {"store": "raw", "options": "{}"}, frames=True) as writer:
+        for video in sorted(set(world.rows.video)):
+            writer.add(video, np.random.default_rng(0).integers(0, 256, (80, 24, 24, 3), np.uint8), np.arange(80) / 4)
+
+    def make(**more):
+        wanted = AnticipationSectionOptions(pairs=more.pop("pairs", {"taught": "base"}), videos=2)
+        lists = {key: sorted(folder.glob(f"*/seed-*/{file}")) for key, file in FILES.items()}
+        lists |= {"histories": sorted(folder.glob("*/seed-*/history.csv"))} | more.pop("files", {})
+        models = sorted(folder.glob("*/seed-*/model.safetensors"))
+        given = {"features": world.features, "frames": [folder / "frames.h5"]} | more
+        anticipation_section(
+            **lists,
+            models=models,
+            actions=world.actions,
+            classes=world.classes,
+            section=folder / "s.json",
+            options=wanted,
+            **given,
+        )
+        return sections.read(folder / "s.json")
+
+    return make
+
+
+def test_the_section_shows_numbers_gains_examples_curves_and_attention(study):
+    found = study()
+    assert found.order == 60 and found.title == "Anticipation: tiny"
+    assert {block.text for block in found.blocks if isinstance(block, Heading)} == {
+        "Which actions the teacher helps to foresee",
+        "Training",
+        "What comes next?",
+        "Where it looks",
+    }
+    assert len([block for block in found.blocks if isinstance(block, Figure)]) == 4
+    tables = {block.caption: block for block in found.blocks if isinstance(block, Table)}
+    rows = {row[0]: row for row in tables["Next actions foreseen"].rows}
+    assert list(rows) == ["base", "taught", "the teacher (true labels of the past)", "majority", "chance"]
+    assert rows["chance"][2] == "16.7%" and rows["taught"][-1]
+    told = tables["The five likeliest next actions"].rows
+    assert len(told) == 2 * 3 and [row[2] for row in told[:3]] == ["teacher", "taught", "base"]
+    assert any(isinstance(block, Callout) and "points top-1" in block.text for block in found.blocks)
+    assert "order" in found.blocks[0].text and "until the action before ends" in found.blocks[0].text
+
+
+def test_the_section_is_the_same_every_time_and_needs_no_frames_features_or_pairs(study):
+    assert study() == study()
+    bare = study(pairs={}, features=None, frames=None)
+    assert not [block for block in bare.blocks if isinstance(block, Figure) and block.image]
+    assert "Where it looks" not in {block.text for block in bare.blocks if isinstance(block, Heading)}
+
+
+def test_pairs_of_unknown_runs_and_missing_files_are_refused(study, tmp_path):
+    with pytest.raises(ConfigError, match="there is no run 'nobody'; the runs are base, taught"):
+        study(pairs={"nobody": "base"})
+    with pytest.raises(DataError, match="histories: there is no file of the run 'base', seed 0"):
+        study(files={"histories": []})
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(DataError, match="results lie at"):
+        study(files={"metrics": [tmp_path / "metrics.json"]})
+
+
+def test_names_of_the_world_are_in_the_pictures(study):
+    (gains, *_) = [block for block in study().blocks if isinstance(block, Figure)]
+    assert any(name in gains.svg for name in tiny.NAMES)

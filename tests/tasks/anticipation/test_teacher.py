@@ -1,0 +1,310 @@
+"""The teacher: its losses, its training and what it leaves behind, its records."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.tasks.anticipation import toy
+
+from kinoflow.errors import ConfigError, DataError
+from kinoflow.tasks.anticipation import records as recording
+from kinoflow.tasks.anticipation import teacher as teaching
+from kinoflow.tasks.anticipation.ensemble import TeacherAttention
+from kinoflow.tasks.anticipation.pretrain import teacher_pretrain
+from kinoflow.tasks.anticipation.teacher import balanced_weights, loss
+from kinoflow.tasks.anticipation.teacher_records import teacher_records
+from kinoflow.tasks.anticipation.teacher_train import teacher_train
+from kinoflow.tasks.anticipation.text_options import PretrainOptions, RecordsOptions, TeacherOptions
+from kinoflow.training import checkpoint
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "anticipation"
+SMALL = {"width": 16, "heads": 2, "inner": 32, "layers": 1, "length": 32}
+SHORT = {"epochs": 12, "batch": 16, "learning_rate": 0.01}
+
+
+# ---------------------------------------------------------------- losses
+
+
+def test_losses_are_those_of_the_published_code():
+    golden = dict(np.load(GOLDEN / "teacher_loss.npz"))
+    heads, plain, weighted = ("action", "verb", "noun"), [], []
+    for head in heads:
+        scores, labels = (torch.from_numpy(golden[f"{name}_{head}"]) for name in ("logit", "y"))
+        weights = balanced_weights(golden[f"train_{head}"], scores.shape[1])
+        np.testing.assert_allclose(weights, golden[f"w_{head}"], rtol=0, atol=1e-12)
+        plain.append(float(loss(scores, labels)))
+        weighted.append(float(loss(scores, labels, torch.from_numpy(weights))))
+    np.testing.assert_allclose(plain, golden["ce"], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(weighted, golden["ce_weighted"], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(np.dot(plain, (0.7, 0.15, 0.15)), golden["epic_multitask"], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(
+        np.dot(weighted, (0.8, 0.1, 0.1)), golden["egtea_multitask_weighted"], rtol=0, atol=1e-10
+    )
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=30))
+def test_balanced_weights_add_up_to_the_number_of_samples_and_absent_classes_have_none(labels):
+    weights, counts = balanced_weights(np.array(labels), 6), np.bincount(labels, minlength=6)
+    assert np.dot(weights, counts) == pytest.approx(len(labels))
+    assert not weights[counts == 0].any()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 99), st.floats(0.1, 9))
+def test_equal_weights_are_no_weights_and_what_has_no_label_does_not_count(seed, weight):
+    generator = torch.Generator().manual_seed(seed)
+    scores, labels = torch.randn(7, 4, generator=generator), torch.randint(-1, 4, (7,), generator=generator)
+    known = labels >= 0
+    wanted = loss(scores[known], labels[known])
+    torch.testing.assert_close(loss(scores, labels), wanted)
+    torch.testing.assert_close(loss(scores, labels, torch.full((4,), weight)), wanted)
+
+
+# ---------------------------------------------------------------- ensembles
+
+
+def test_ensembles_are_those_of_the_published_code():
+    golden = {name: torch.from_numpy(value) for name, value in np.load(GOLDEN / "ensemble.npz").items()}
+    logits, features = golden["teacher_logits"], golden["teacher_feats"]
+    made = [some_records(each.numpy()) for each in logits.unbind(1)]
+    np.testing.assert_allclose(recording.combine(made, "mean").logits, golden["mean"], atol=1e-6)
+    np.testing.assert_allclose(recording.combine(made, "max").logits, golden["maxpool"], atol=1e-6)
+    attention = TeacherAttention(12, int(golden["num_heads"])).double()
+    attention.load_state_dict({name: golden[f"w.{name}"] for name in ("in_proj_weight", "in_proj_bias")})
+    found, weights = attention(golden["student_feat"], features, logits)
+    np.testing.assert_allclose(weights.detach(), golden["attn_weights"], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(found.detach(), golden["attention"], rtol=0, atol=1e-10)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 99))
+def test_equal_teachers_are_that_teacher_and_weights_add_up(seed):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(3, 4)).astype(np.float32)
+    for how in ("mean", "max"):
+        np.testing.assert_allclose(recording.combine([some_records(logits)] * 3, how).logits, logits, rtol=1e-6)
+    query, features = (torch.from_numpy(rng.normal(size=size)).float() for size in ((3, 8), (3, 2, 8)))
+    found, weights = TeacherAttention(8, 2)(query, features, torch.from_numpy(logits)[:, None].repeat(1, 2, 1))
+    torch.testing.assert_close(weights.sum(1), torch.ones(3))
+    np.testing.assert_allclose(found.detach(), logits, rtol=1e-5, atol=1e-6)
+
+
+def some_records(logits: np.ndarray, uids: tuple[str, ...] = (), **more) -> recording.Records:
+    rows, classes = logits.shape
+    names = list(uids) or [f"u{i}" for i in range(rows)]
+    values = {"dataset": "toy", "policy": "order"} | more
+    kinds = tuple(f"c{i}" for i in range(classes))
+    past = np.full((rows, 2), -1)
+    return recording.Records(
+        names, kinds, logits, np.ones((rows, 3)), past, np.zeros(rows), np.zeros(rows), **values, about={"last": 2}
+    )
+
+
+def test_teachers_of_other_segments_or_policies_are_not_combined():
+    logits = np.zeros((2, 3))
+    one = some_records(logits, ("a", "b"))
+    turned = recording.combine([one, some_records(np.eye(2, 3), ("b", "a"))], "mean")
+    np.testing.assert_allclose(turned.logits, np.eye(2, 3)[::-1] / 2)
+    for other in (some_records(logits, ("a", "c")), some_records(logits, ("a", "b"), policy="ended")):
+        with pytest.raises(DataError):
+            recording.combine([one, other], "mean")
+
+
+# ---------------------------------------------------------------- records
+
+
+def test_records_come_back_and_the_same_records_are_the_same_bytes(tmp_path):
+    made = some_records(np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32), ("ä", "b", "c"))
+    for name in ("one.h5", "two.h5"):
+        recording.write_records(tmp_path / name, made)
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+    again = recording.read_records(tmp_path / "one.h5")
+    assert (again.uids, again.classes, again.dataset, again.policy, again.about) == (
+        made.uids,
+        made.classes,
+        "toy",
+        "order",
+        {"last": 2},
+    )
+    np.testing.assert_array_equal(again.logits, made.logits)
+    assert again.find(["c", "nobody", "ä"]).tolist() == [2, -1, 0]
+
+
+def test_records_of_another_dataset_and_files_that_are_none_are_refused(tmp_path):
+    made = some_records(np.zeros((1, 3)))
+    with pytest.raises(DataError, match="these records are of toy with 3 classes"):
+        recording.check_dataset(made, toy.CLASSES, tmp_path / "r.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["uid"] = 1
+    with pytest.raises(DataError, match="no teacher records"):
+        recording.read_records(tmp_path / "other.h5")
+    (tmp_path / "text.h5").write_text("x")
+    with pytest.raises(DataError, match="cannot be read"):
+        recording.read_records(tmp_path / "text.h5")
+
+
+# ---------------------------------------------------------------- training
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("toy")
+    toy.write(folder)
+    toy.write_corpus(folder / "corpus.jsonl")
+    return folder
+
+
+def options(**more) -> TeacherOptions:
+    values = {"history": {"last": 4}, "encoder": SMALL, "training": SHORT}
+    return TeacherOptions.model_validate(
+        {
+            name: {**values.get(name, {}), **more.pop(name)} if isinstance(more.get(name), dict) else value
+            for name, value in values.items()
+        }
+        | more
+    )
+
+
+def train(world: Path, out: Path, options: TeacherOptions, seed: int = 0, **more) -> Path:
+    teacher_train(
+        world / "actions.csv",
+        world / "classes.json",
+        out / "model.safetensors",
+        out / "history.csv",
+        out / "place",
+        options,
+        seed,
+        device="cpu",
+        **more,
+    )
+    return out / "model.safetensors"
+
+
+def tell(world: Path, out: Path, model: Path, **more) -> dict:
+    import json
+
+    paths = out / "records.h5", out / "metrics.json"
+    teacher_records(
+        model, world / "actions.csv", world / "classes.json", *paths, RecordsOptions(name="toy"), device="cpu", **more
+    )
+    return json.loads(paths[1].read_text())
+
+
+def test_a_teacher_learns_the_rule_and_leaves_records_of_every_segment(world, tmp_path):
+    model = train(world, tmp_path, options(validate_on=["test"]))
+    found = tell(world, tmp_path, model)
+    assert found["teacher"]["with_history"]["action"]["top1"] > 0.7
+    assert found["teacher"]["action"]["top1"] > 2 * found["majority"]["action"]["top1"]
+    assert set(found["teacher"]["verb"]) == {"own", "marginal", "decomposed"}
+    assert found["no_history"] == 10
+    history = (tmp_path / "history.csv").read_text().splitlines()
+    assert history[1].startswith("0,0,")  # before any step
+    assert {"validation/action_top5", "train/action_top5", "validation/action_class_mean"} <= set(history[0].split(","))
+    made = recording.read_records(tmp_path / "records.h5")
+    assert (len(made.uids), made.classes, made.features.shape[1]) == (320, toy.NAMES, 16)
+    assert made.history.shape == (320, 4)
+    first = made.find(["v00#0", "v00#1"])
+    assert made.history[first, -1].tolist() == [-1, made.targets[first[0]]]
+    trained = teaching.read_teacher(model)
+    scores, features = trained.scores(trained.lines(made.history[:5]))
+    np.testing.assert_allclose(scores["action"], made.logits[:5], atol=1e-5)
+    np.testing.assert_allclose(features, made.features[:5], atol=1e-5)
+
+
+def test_a_causal_teacher_learns_from_every_prefix_and_from_a_corpus(world, tmp_path):
+    causal = options(encoder={"causal": True, "tokens": "actions"}, prefixes=True, corpus=True, history={"last": None})
+    model = train(world, tmp_path, causal, corpus=world / "corpus.jsonl")
+    found = tell(world, tmp_path, model, corpus=world / "corpus.jsonl")
+    assert found["ngram_text"]["action"]["top1"] >= found["ngram"]["action"]["top1"] - 0.05
+    assert found["teacher"]["with_history"]["action"]["top1"] > 0.75
+
+
+@pytest.mark.parametrize("objective", ["masked", "next"])
+def test_a_pretrained_language_model_gives_its_encoder_and_words(world, tmp_path, objective):
+    short = {"epochs": 2, "batch": 16}
+    chosen = PretrainOptions.model_validate({"objective": objective, "encoder": SMALL, "training": short})
+    language = tmp_path / "language.safetensors"
+    paths = (world / "corpus.jsonl", language, tmp_path / "history.csv", tmp_path / "place")
+    teacher_pretrain(*paths, chosen, classes=world / "classes.json", device="cpu")
+    model = train(world, tmp_path, options(training={"epochs": 1, "learning_rate": 1e-9}), pretrained=language)
+    before, after = checkpoint.read(language)[0], checkpoint.read(model)[0]
+    for name, value in before.items():
+        torch.testing.assert_close(after[f"encoder.{name}"], value, rtol=0, atol=1e-4)
+    assert checkpoint.read(model)[1]["tokens"] == checkpoint.read(language)[1]["tokens"]
+
+
+def test_tiny_bert_is_pretrained_and_finetuned(world, tmp_path):
+    encoder = SMALL | {"model": "bert"}
+    chosen = PretrainOptions.model_validate({"encoder": encoder, "training": {"steps": 3, "batch": 8}})
+    language = tmp_path / "language.safetensors"
+    teacher_pretrain(world / "corpus.jsonl", language, tmp_path / "h.csv", tmp_path / "p", chosen, device="cpu")
+    model = train(world, tmp_path, options(training={"steps": 3, "epochs": None}), pretrained=language)
+    assert 0 <= tell(world, tmp_path, model)["teacher"]["action"]["top5"] <= 1
+
+
+def test_options_that_do_not_fit_the_data_are_refused(world, tmp_path):
+    for said, wrong, more in (
+        ("train_on: no segment", options(train_on=["nothing"]), {}),
+        ("hold_out: no segment", options(hold_out=["k9"]), {}),
+        ("corpus: there is no corpus", options(corpus=True), {}),
+        ("policy ended", options(encoder={"causal": True}, prefixes=True, history={"policy": "ended"}), {}),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            train(world, tmp_path, wrong, **more)
+    with pytest.raises(DataError, match="no language model"):
+        train(
+            world,
+            tmp_path,
+            options(),
+            pretrained=train(world, tmp_path, options(training={"steps": 1, "epochs": None})),
+        )
+
+
+def test_held_out_recordings_are_tested_on_and_not_learnt_from(world, tmp_path):
+    train(world, tmp_path, options(hold_out=["k1"], training={"epochs": 1}))
+    text = (tmp_path / "history.csv").read_text()
+    assert "validation/action_top1" in text
+
+
+# ---------------------------------------------------------------- killed and run again
+
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path[:0] = {paths!r}
+import tests.tasks.anticipation.test_teacher as own
+own.train(Path({world!r}), Path({out!r}), own.long_options())
+"""
+
+
+def long_options() -> TeacherOptions:
+    return options(training={"epochs": 16, "save_minutes": 0.0005}, encoder={"dropout": 0.3})
+
+
+def test_a_killed_training_ends_with_the_same_bytes(world, tmp_path):
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    train(world, whole, long_options())
+    root = Path(__file__).parents[3]
+    text = KILLED.format(paths=[str(root), str(root / "src")], world=str(world), out=str(parted))
+    child = subprocess.Popen([sys.executable, "-c", text], env=os.environ | {"OMP_NUM_THREADS": "1"})
+    for _ in range(6000):
+        if list(parted.glob("place/*/state.pt")):
+            break
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+    assert list(parted.glob("place/*/state.pt"))
+    train(world, parted, long_options())
+    for name in ("model.safetensors", "history.csv"):
+        assert (whole / name).read_bytes() == (parted / name).read_bytes(), name
+    assert not (parted / "place").exists()

@@ -1,0 +1,324 @@
+"""Training students, as a stage."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.numpy import load_file
+from tests.conftest import ROOT
+from tests.tasks.anticipation import world as tiny
+from tests.tasks.anticipation.world import options
+
+from kinoflow.errors import ConfigError, DataError
+from kinoflow.options import resolved
+from kinoflow.tasks.anticipation.planning import network, planned
+from kinoflow.tasks.anticipation.records import read_records, write_records
+from kinoflow.tasks.anticipation.scoring import read_checkpoint
+from kinoflow.tasks.anticipation.teaching import taught
+from kinoflow.tasks.anticipation.train import StudentTrainee, _grouped
+from kinoflow.training.draws import Draw
+
+FEW = 3  # steps where nothing need be learned
+ALL_LOSSES = {
+    "cls_action": 1,
+    "cls_verb": 0.5,
+    "cls_noun": 0.5,
+    "past_cls_action": 0.5,
+    "feat": 1,
+    "distill": 1,
+    "distill_feat": 1,
+    "distill_feat_mse": 1,
+    "nce": 0.1,
+    "quantised": 0.1,
+    "gap": 0.1,
+}
+
+
+def about(path):
+    with safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["kinoflow"])
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def same(a, b):
+    ours, theirs = load_file(a), load_file(b)
+    return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+def plan_of(world, wanted, teacher=None, seed=0):
+    given = (world.features, None, None)
+    return planned(wanted, world.actions, world.classes, given, [teacher or world.teacher], seed)
+
+
+def trainee(world, wanted, teacher=None):
+    plan = plan_of(world, wanted, teacher)
+    return StudentTrainee(network(plan, 0), plan, None)
+
+
+def part_of(world, folder, keep):
+    """Records of some actions alone."""
+    found = read_records(world.teacher)
+    told = {uid: found.logits[i] for i, uid in enumerate(found.uids) if keep(i)}
+    write_records(folder / "part.h5", tiny.records(told))
+    return folder / "part.h5"
+
+
+# ---------------------------------------------------------------- what comes out
+
+
+def test_the_checkpoint_says_all_that_is_needed_to_use_it(student):
+    found = read_checkpoint(student)
+    assert found.classes == tiny.CLASSES and found.dataset == "tiny"
+    assert sum(found.counts) == 14 * (tiny.STEPS - 1)  # first steps of videos have no window before them
+    assert found.options.losses == options().losses and not found.network.training
+    assert found.teaching == {"policies": ["order"], "records": 84, "missing": 0}
+    text = json.dumps(about(student))
+    assert str(student.parent) not in text and time.strftime("%Y-") not in text
+
+
+def test_the_history_tells_every_loss_and_score(train, tmp_path):
+    wanted = options(4, training={"log_every": 2}, validate_on=("test",))
+    train(tmp_path, wanted)
+    first, last = rows(tmp_path / "history.csv")
+    assert (first["step"], last["step"]) == ("2", "4")
+    losses = [float(last[f"train/{key}"]) for key in wanted.losses]
+    assert float(last["train/loss"]) == pytest.approx(sum(losses), rel=1e-5)
+    assert 0 <= float(last["validation/action_top1"]) <= float(last["validation/action_top5"]) <= 1
+
+
+def test_all_losses_of_all_targets_work_together(train, tmp_path):
+    network = {"targets": ["action", "verb", "noun"], "regression": True, "codes": 4}
+    train(tmp_path, options(FEW, losses=ALL_LOSSES, network=network))
+    assert {f"train/{key}" for key in ALL_LOSSES} <= set(rows(tmp_path / "history.csv")[-1])
+
+
+@pytest.mark.parametrize("aggregator", ["mean", "transformer", "rulstm"])
+def test_every_aggregator_trains(train, tmp_path, aggregator):
+    path = train(tmp_path, options(FEW, network={"aggregator": aggregator}))
+    assert read_checkpoint(path).network.network.aggregator == aggregator
+
+
+def test_one_seed_gives_the_same_bytes_and_another_one_others(train, tmp_path):
+    found = [train(tmp_path / str(i), options(FEW), seed=seed).read_bytes() for i, seed in enumerate((0, 0, 1))]
+    assert found[0] == found[1] != found[2]
+    assert (tmp_path / "0" / "history.csv").read_bytes() == (tmp_path / "1" / "history.csv").read_bytes()
+
+
+def test_micro_batches_and_processes_that_load_ahead_change_nothing_but_rounding(train, tmp_path):
+    even = {
+        "optimiser": "sgd",
+        "learning_rate": 0.01,
+    }  # Adam makes whole steps of gradients that are nothing but rounding
+    plain = load_file(train(tmp_path / "a", options(FEW, training=even)))
+    for folder, more in (("b", {"accumulate": 4}), ("c", {"workers": 1})):
+        other = load_file(train(tmp_path / folder, options(FEW, training=even | more)))
+        assert all(np.allclose(plain[name], other[name], atol=2e-5) for name in plain)
+
+
+def test_the_order_of_shards_and_how_it_is_tested_change_nothing(world, train, tmp_path):
+    a = train(tmp_path / "a", options(FEW))
+    b = train(tmp_path / "b", options(FEW, test={"correlated": 3}), features=world.features[::-1])
+    assert a.read_bytes() == b.read_bytes()
+
+
+def test_held_out_recordings_are_validated_on_and_not_trained_on(train, tmp_path):
+    path = train(tmp_path, options(FEW, hold_out=("p1",)))
+    assert sum(read_checkpoint(path).counts) == 10 * (tiny.STEPS - 1)
+    assert "validation/action_top1" in rows(tmp_path / "history.csv")[-1]
+
+
+def test_a_student_may_begin_with_the_weights_of_another(train, student, tmp_path):
+    path = train(tmp_path, options(1, training={"learning_rate": 1e-12, "weight_decay": 0}), weights=student)
+    ours, theirs = load_file(path), load_file(student)
+    assert all(np.allclose(ours[name], theirs[name], atol=1e-9) for name in ours)
+
+
+def test_a_killed_training_continues_to_the_same_bytes(world, train, tmp_path):
+    wanted = options(30, training={"save_minutes": 1e-5})
+    expected = train(tmp_path / "whole", wanted)
+    words = [
+        "anticipation-train",
+        "--actions",
+        world.actions,
+        "--classes",
+        world.classes,
+        "--features",
+        *world.features,
+    ]
+    words += [
+        "--teacher",
+        world.teacher,
+        "--model",
+        tmp_path / "model.safetensors",
+        "--history",
+        tmp_path / "history.csv",
+    ]
+    words += ["--place", tmp_path / ".work", "--options", resolved(wanted), "--seed", 0, "--dataset", "tiny"]
+    words += ["--device", "cpu", "--code", "test"]
+    command = [sys.executable, "-m", "kinoflow", *map(str, words)]
+    surroundings = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    child = subprocess.Popen(command, env=surroundings, stderr=subprocess.PIPE)
+    while not any(path.is_file() for path in (tmp_path / ".work").rglob("*")):
+        assert child.poll() is None, child.stderr.read().decode()
+        time.sleep(0.002)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert not (tmp_path / "model.safetensors").exists()
+    again = subprocess.run(command, env=surroundings, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "model.safetensors").read_bytes() == expected.read_bytes()
+    assert (tmp_path / "history.csv").read_bytes() == (expected.parent / "history.csv").read_bytes()
+
+
+# ---------------------------------------------------------------- teachers
+
+
+def test_with_all_records_missing_the_weights_are_those_of_no_teacher(world, train, tmp_path):
+    nothing = part_of(world, tmp_path, lambda i: False)
+    without = train(tmp_path / "a", options(8, losses={"cls_action": 1, "past_cls_action": 0.5}), teacher=None)
+    zero = train(tmp_path / "b", options(8, losses={"cls_action": 1, "past_cls_action": 0.5, "distill": 0}))
+    missing = train(tmp_path / "c", options(8, max_missing_records=1), teacher=[nothing])
+    assert same(without, zero) and same(without, missing)
+    assert about(missing)["teaching"]["missing"] == 84
+    assert not same(without, train(tmp_path / "d", options(8)))
+
+
+def test_missing_records_are_counted_masked_and_too_many_are_refused(world, tmp_path):
+    some = part_of(world, tmp_path, lambda i: i % 3)
+    with pytest.raises(DataError, match=r"28 of 84 training actions have no record, '\S+' for example; .*now 0.05"):
+        trainee(world, options(), some)
+    with_some = trainee(world, options(max_missing_records=0.5), some)
+    assert with_some.plan.teaching.missing == 28
+    with_some.model.eval()
+    batch = with_some.load([Draw(n, 0, n, 0) for n in range(84)])
+    with torch.no_grad():
+        found = with_some.losses(batch)["distill"]
+        batch["teacher"][~batch["there"]] = 7  # whatever stands there
+        assert torch.equal(with_some.losses(batch)["distill"], found)
+        assert found > 0
+
+
+def test_the_uids_of_records_are_looked_up_as_texts(world):
+    found = taught([world.teacher], ["v00.mp4#1", "nowhere"], tiny.CLASSES, 0.5)
+    assert found.there.tolist() == [True, False] and not found.scores[1].any()
+
+
+def test_the_shuffled_control_hands_the_same_records_round(world):
+    uids = [str(uid) for uid in world.rows.uid]
+    plain, shuffled = (taught([world.teacher], uids, tiny.CLASSES, 0, shuffle) for shuffle in (None, 5))
+    rank = lambda found: sorted(map(tuple, found.scores[:, 0].tolist()))  # noqa: E731
+    assert rank(plain) == rank(shuffled) and not np.array_equal(plain.scores, shuffled.scores)
+
+
+def test_several_teachers_are_weighed_by_an_attention_that_learns(world, train, tmp_path):
+    losses = {"cls_action": 1, "ens_distill": 1}
+    path = train(tmp_path, options(FEW, losses=losses, network={"width": 16}), teacher=[world.teacher] * 3)
+    found = load_file(path)
+    first = network(plan_of(world, options(losses=losses)), 0).state_dict()
+    assert not np.array_equal(found["attention.in_proj_weight"], first["attention.in_proj_weight"].numpy())
+    assert read_checkpoint(path).network  # the attention is no part of what is used
+
+
+# ---------------------------------------------------------------- options of sampling and rate
+
+
+def test_balanced_samples_come_alike_often_and_repeats_as_often_as_asked(world):
+    told = trainee(world, options(balance="samples", repeat=40))
+    assert told.samples == 84 * 40
+    labels = told.sequences.samples.rows.action[np.array(told.order(0, 0)) % 84]
+    counts = np.bincount(labels, minlength=6)
+    assert counts.min() > 0.8 * counts.max()
+    assert told.order(0, 0) != told.order(1, 0) and trainee(world, options()).order(0, 0) is None
+
+
+def test_balanced_weights_of_classes_add_up_to_the_samples(world):
+    told = trainee(world, options(balance="loss"))
+    counts = np.array(told.plan.counts())
+    assert (counts * told.balance["action"]).sum() == pytest.approx(84)
+    uids = tuple(str(uid) for uid in told.sequences.samples.rows.uid[:5])
+    few = trainee(world, options(balance="loss", only=uids))
+    assert len(few.sequences) == 5 and 0 in few.balance["action"]  # a class without a sample weighs nothing
+
+
+def test_the_published_schedule_may_be_asked_for(world, train, tmp_path):
+    train(tmp_path, options(4, schedule="kd", training={"log_every": 1, "warm_up": 2, "learning_rate": 1e-3}))
+    rates = [float(row["learning_rate"]) for row in rows(tmp_path / "history.csv")]
+    assert rates == pytest.approx([1e-7, 1e-7 + 5e-4, (1e-7 + 5e-4) / 2, 3e-7])
+
+
+def test_a_batch_is_a_pure_function_of_its_draws(world):
+    told, draws = trainee(world, options()), [Draw(5, 0, 0, 0), Draw(7, 0, 1, 0)]
+    both, one = told.load(draws), told.load(draws[1:])
+    assert torch.equal(both["x"][1], one["x"][0])
+    assert not torch.equal(one["x"], told.load([Draw(7, 1, 1, 0)])["x"])
+
+
+def test_the_past_label_of_a_group_is_the_commonest_and_of_equals_the_smallest():
+    labels = torch.tensor([[3, 1, 1, 3, -1, 2, 2, -1]])
+    assert _grouped(labels, 2).tolist() == [[1, -1]]
+    assert _grouped(labels, 8).tolist() == labels.tolist()
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "error", "sentence"),
+    [
+        ({}, {"teacher": None}, ConfigError, "teacher: the losses of distillation need the records"),
+        ({}, {"features": None}, ConfigError, "features, root: give the feature shards, or a folder"),
+        ({"train_on": ["tarin"]}, {}, ConfigError, "train_on: no action is in the split 'tarin'"),
+        ({"hold_out": ["p9"]}, {}, ConfigError, "hold_out: no action to train on is of the recording 'p9'"),
+        ({"only": ["x"]}, {}, ConfigError, "only: no action to train on has the uid 'x'"),
+        ({"network": {"aggregator": "mean", "group": 3}}, {}, ConfigError, "3 does not divide the 8 steps"),
+        ({"network": {"backbone": "vit_b_16"}}, {}, ConfigError, "sampling.read: a backbone reads single frames"),
+        ({"training": {"batch": 99, "drop_last": True}}, {}, DataError, "fewer than one batch of 99"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_a_sentence(train, tmp_path, change, more, error, sentence):
+    with pytest.raises(error, match=sentence):
+        train(tmp_path, options(FEW, **change), **more)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_records_of_another_dataset_are_refused(world, train, tmp_path):
+    names = (*tiny.NAMES[:-1], "fry egg")
+    write_records(tmp_path / "other.h5", tiny.records({"a": np.zeros(6)}, names))
+    with pytest.raises(DataError, match="these records are of tiny with 6 classes .*'fry egg' is not among them"):
+        train(tmp_path, options(FEW), teacher=[tmp_path / "other.h5"])
+
+
+def test_two_records_need_the_attention_and_widths_must_agree(world, train, tmp_path):
+    with pytest.raises(ConfigError, match="several records are for the loss ens_distill"):
+        train(tmp_path, options(FEW), teacher=[world.teacher] * 2)
+    write_records(tmp_path / "wide.h5", tiny.records({str(u): np.zeros(6) for u in world.rows.uid}, width=20))
+    with pytest.raises(ConfigError, match="student's features have 8 columns, the teacher's 20"):
+        train(tmp_path, options(FEW, losses={"distill_feat": 1}), teacher=[tmp_path / "wide.h5"])
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"losses": {"cls_action": 0}}, "give at least one a weight above 0"),
+        ({"losses": {"cls_verb": 1}}, "network.targets has no verb"),
+        ({"losses": {"gap": 1}}, "needs network.regression"),
+        ({"losses": {"quantised": 1}}, "needs network.codes"),
+        ({"losses": {"feat": 1}, "network": {"head": "identity"}}, "predicts no features"),
+        ({"sampling": {"gap": None}}, "which is for window: gap"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(change, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        options(**change)

@@ -1,0 +1,129 @@
+"""The report's section: what it holds, that it does not depend on the order of files, and what is refused."""
+
+import numpy as np
+import pytest
+from tests.tasks.segmentation import tiny
+
+from kinoflow.errors import DataError
+from kinoflow.report import section as sections
+from kinoflow.report.section import Callout, Figure, Table
+from kinoflow.store import shards
+from kinoflow.tasks.segmentation.evaluate import segmentation_evaluate
+from kinoflow.tasks.segmentation.figures import segmentation_section
+from kinoflow.tasks.segmentation.options import SegmentationSectionOptions, SegmentationTestOptions
+from kinoflow.tasks.segmentation.speed import segmentation_speed
+
+FILES = ("metrics.json", "history.csv", "predictions.csv", "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def study(films, train, tmp_path_factory):
+    """Three runs, one of them with two seeds, and frames of all videos."""
+    root = tmp_path_factory.mktemp("study") / "results/s/segmentation"
+    runs = {
+        "low5": tiny.options(),
+        "low3": tiny.options(model={"states": 3, "rank": 1}),
+        "counted": tiny.options(**tiny.LABELLED, learn="closed_form"),
+    }
+    for name, options in runs.items():
+        for seed in range(2 if name == "low5" else 1):
+            place = root / name / f"seed-{seed}"
+            model = train(place, options, seed=seed)
+            out = {
+                n: place / f"{n}.{'json' if n == 'metrics' else 'csv'}" for n in ("metrics", "predictions", "states")
+            }
+            test = SegmentationTestOptions(by_task=False)
+            segmentation_evaluate(model, **films.tables, features=films.features, **out, options=test, device="cpu")
+    rng = np.random.default_rng(0)
+    with shards.writing(root / "frames.h5", {"store": "raw", "options": "{}"}, frames=True) as writer:
+        for name in (f"test{k:02d}.npy" for k in range(4)):
+            writer.add(name, rng.integers(0, 256, (40, 24, 32, 3), np.uint8), np.arange(40) / 2)
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(study, films, tmp_path_factory):
+    """The section with everything in it."""
+    return made(study, films, tmp_path_factory.mktemp("section"))
+
+
+def made(study, films, tmp_path, frames=True, reverse=False, **options):
+    files = [sorted(study.rglob(name), reverse=reverse) for name in FILES]
+    segmentation_section(
+        *files,
+        films.videos,
+        films.segments,
+        tmp_path / "section.json",
+        SegmentationSectionOptions(**options),
+        frames=[study / "frames.h5"] if frames else None,
+        states_tables=sorted(study.rglob("states.csv")),
+    )
+    return sections.read(tmp_path / "section.json")
+
+
+def table(found, start):
+    (one,) = [block for block in found.blocks if isinstance(block, Table) and block.caption.startswith(start)]
+    return {str(row[0]): row[1:] for row in one.rows}
+
+
+def figures(found, part):
+    return [block for block in found.blocks if isinstance(block, Figure) and part in block.alt]
+
+
+def test_runs_stand_beside_their_baselines(whole):
+    found = whole
+    assert found.title == "Segmentation: tiny" and found.order == 40 and "counted puts" in found.summary
+    assert {"counted", "low5", "low3", "kmeans", "uniform", "majority"} <= set(table(found, "Rows and segments"))
+    models = table(found, "Models")
+    assert models["low5"][:2] == ("5 states, rank 3", 2) and models["counted"][0] == "5 states, dense, closed form"
+    assert all(block.tone == "finding" for block in found.blocks if isinstance(block, Callout))
+
+
+def test_likelihood_is_drawn_against_states_and_rank(whole):
+    (one,) = figures(whole, "against states and rank")
+    assert "rank 3" in one.svg and "rank 1" in one.svg and "dense" not in one.svg
+
+
+def test_timelines_show_true_and_found_steps_with_frames(whole):
+    lines = figures(whole, "true steps, and those that counted")
+    assert len(lines) == 3 and all("boil" in block.svg or "fill" in block.svg for block in lines)
+    assert len(figures(whole, "Middle frames")) == 3
+
+
+def test_what_is_not_asked_for_is_left_out(study, films, tmp_path):
+    bare = made(study, films, tmp_path, frames=False, timelines=1, states=1)
+    assert len(figures(bare, "true steps, and those")) == 1 and not figures(bare, "Middle frames")
+    assert len(table(bare, "States of counted")) == 1 and not figures(bare, "nearest")
+
+
+def test_every_state_has_its_row_and_the_frames_nearest_to_it(whole):
+    found = whole
+    states = table(found, "States of counted")
+    assert 3 <= len(states) <= 5 and sum(row[0] for row in states.values()) == pytest.approx(1, abs=1e-6)
+    assert all(row[4] in ("BKG", "boil", "fill", "pour", "press") for row in states.values())
+    assert len(figures(found, "the frames nearest to its mean")) == len(states)
+
+
+def test_the_section_does_not_depend_on_the_order_of_its_files(study, films, tmp_path, whole):
+    assert made(study, films, tmp_path, reverse=True) == whole
+
+
+def test_a_seed_that_lacks_a_file_is_named(study, films, tmp_path):
+    with pytest.raises(DataError, match="history: there is no file of the run 'counted', seed 0"):
+        segmentation_section(
+            sorted(study.rglob("metrics.json")), [], sorted(study.rglob("predictions.csv")), [], films.videos,
+            films.segments, tmp_path / "s.json", SegmentationSectionOptions(),
+        )  # fmt: skip
+
+
+def test_the_cost_is_measured_and_drawn(study, tmp_path, monkeypatch):
+    from kinoflow.tasks.segmentation import speed
+
+    monkeypatch.setattr(speed, "STATES", (4, 8))
+    monkeypatch.setattr(speed, "DENSE", (4,))
+    monkeypatch.setattr(speed, "FRAMES", 30)
+    segmentation_speed(sorted(study.rglob("model.safetensors")), tmp_path / "speed.json")
+    found = sections.read(tmp_path / "speed.json")
+    (one,) = [block for block in found.blocks if isinstance(block, Table)]
+    assert [(row[0], row[1]) for row in one.rows] == [("low rank (16)", 4), ("low rank (16)", 8), ("dense", 4)]
+    assert all(row[2] > 0 for row in one.rows)

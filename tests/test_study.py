@@ -1,0 +1,93 @@
+"""A study whose parts do not fit together is refused before anything runs, in one sentence that names the key."""
+
+import pytest
+
+from kinoflow.config import merge
+from kinoflow.study import Study, dataset_of, reads
+
+BASE = {
+    "study": "trial",
+    "datasets": {"mine": {"source": {"kind": "kitchen"}}, "other": {"source": {"kind": "folder", "path": "/videos"}}},
+    "frames": {"small": {"dataset": "mine", "size": 32}},
+    "recognition": {"known": {"frames": "small", "seeds": [0, 1], "network": {"backbone": "small"}}},
+    "features": {
+        "rows": {"frames": "small", "backbone": "trained", "weights": {"run": "known", "seed": "each"}},
+        "drawn": {"frames": "small"},
+    },
+    "pca": {"few": {"features": "rows", "components": 2}},
+    "segmentation": {"steps": {"features": "few", "seeds": [0, 1]}},
+    "alignment": {"same": {"frames": "small", "weights": {"run": "known", "seed": "each"}}},
+    "actions": {"steps": {"dataset": "mine"}},
+    "corpora": {"recipes": {"dataset": "mine"}},
+    "language": {"words": {"corpus": "recipes"}},
+    "teachers": {"next": {"actions": "steps", "language": "words", "recipes": "recipes"}},
+    "anticipation": {"taught": {"actions": "steps", "features": "few", "teacher": "next"}},
+    "taxonomies": {"tree": {"dataset": "mine"}},
+    "sets": {"some": {"taxonomy": "tree"}},
+    "abstraction": {"sam": {"features": "rows", "sets": "some"}},
+}
+
+
+def study(**changed) -> Study:
+    return Study.model_validate(merge(BASE, changed))
+
+
+def test_a_study_of_all_rooms_knows_what_each_run_reads():
+    found = study()
+    assert reads(found, "recognition", "known") == ("frames", "small")
+    assert reads(found, "segmentation", "steps") == ("pca", "few")
+    assert reads(found, "abstraction", "sam") == ("features", "rows")
+    rooms = ("recognition", "segmentation", "alignment", "anticipation", "abstraction")
+    runs = [(room, name) for room in rooms for name in getattr(found, room)]
+    assert {dataset_of(found, *reads(found, room, name)) for room, name in runs} == {"mine"}
+
+
+REFUSALS = {
+    "segmentation.steps.features: there is no 'lost'; known are: drawn, few, rows": {
+        "segmentation": {"steps": {"features": "lost"}}
+    },
+    "segmentation.steps.features: 'rows' stands in features and in pca; rename one of them": {
+        "pca": {"rows": {"features": "rows"}},
+        "segmentation": {"steps": {"features": "rows"}},
+    },
+    "segmentation.steps.seeds: 7 reads that seed of recognition.known, which has 0, 1": {
+        "segmentation": {"steps": {"seeds": [0, 7]}}
+    },
+    "alignment.same.seeds: 2 reads that seed of recognition.known, which has 0, 1": {
+        "alignment": {"same": {"seeds": [2]}}
+    },
+    "alignment.same.weights.room: 'alignment' is not allowed: give recognition": {
+        "alignment": {"same": {"weights": {"room": "alignment", "run": "same"}}}
+    },
+    "alignment.same.frames: this key must be given; known are: small": {"alignment": {"same": {"frames": None}}},
+    "alignment.same: network.backbone: with features it cannot be": {
+        "alignment": {"same": {"frames": None, "features": "rows"}}
+    },
+    "actions.steps.dataset: there is no 'lost'; known are: mine, other": {"actions": {"steps": {"dataset": "lost"}}},
+    "actions.steps: path: with kind: segments give dataset, not path": {"actions": {"steps": {"path": "/epic"}}},
+    "actions.epic.path: kind: epic55 needs the folder of the annotation files": {
+        "actions": {"epic": {"kind": "epic55"}}
+    },
+    "actions.theirs: the dataset has no labels": {"actions": {"theirs": {"dataset": "other"}}},
+    "corpora.theirs.dataset: 'other' has no recipes; give path": {"corpora": {"theirs": {"dataset": "other"}}},
+    "language.words.corpus: there is no 'lost'; known are: recipes": {"language": {"words": {"corpus": "lost"}}},
+    "teachers.next.seeds: 3 reads that seed of language.words, which has 0": {"teachers": {"next": {"seeds": [3]}}},
+    "anticipation.taught.seeds: 1 reads that seed of teachers.next, which has 0": {
+        "anticipation": {"taught": {"seeds": [1]}}
+    },
+    "losses.distill: there is no teacher to learn from": {"anticipation": {"taught": {"teacher": None}}},
+    "taxonomies.tree.file: source: file needs it": {"taxonomies": {"tree": {"source": "file"}}},
+    "sets.some.taxonomy: there is no 'lost'; known are: tree": {"sets": {"some": {"taxonomy": "lost"}}},
+    "abstraction.sam.sets: there is no 'lost'; known are: some": {"abstraction": {"sam": {"sets": "lost"}}},
+    "claims.x.treatment: there is no 'lost'; known are: same": {
+        "claims": {"x": {"claim": "a", "room": "alignment", "treatment": "lost", "baseline": 0, "metric": "tau.test"}}
+    },
+}
+
+
+@pytest.mark.parametrize("said", REFUSALS, ids=lambda said: said.split(":")[0])
+def test_what_does_not_fit_is_refused(said):
+    with pytest.raises(ValueError) as refusal:
+        study(**REFUSALS[said])
+    where = said.split(": ", 1)
+    assert where[-1] in str(refusal.value), refusal.value

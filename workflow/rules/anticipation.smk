@@ -1,0 +1,186 @@
+# What will be done next? Actions in their order and recipes teach a teacher, the teacher teaches a student of videos.
+
+
+rule action_sequences:
+    input:
+        videos=flow.tables["actions"].index("videos"),
+        segments=flow.tables["actions"].index("segments"),
+    output:
+        actions="data/{table}/actions.csv",
+        classes="data/{table}/classes.json",
+    log:
+        "logs/words/{table}/actions.log",
+    wildcard_constraints:
+        table=flow.tables["actions"].folders(),
+    conda:
+        "../../envs/torch.yaml"
+    params:
+        code=flow.code("kinoflow.tasks.anticipation.sequences:action_sequences"),
+        options=flow.tables["actions"].options,
+        content=flow.tables["actions"].content("path"),
+        dataset=flow.tables["actions"].dataset,
+        folder=flow.tables["actions"].user("path"),
+        files=runs.flags,
+    shell:
+        "python -m kinoflow action-sequences {params.files} {params.folder} {params.dataset} --actions {output.actions}"
+        " --classes {output.classes} --options {params.options:q} --log {log}"
+
+
+rule text_corpus:
+    input:
+        recipes=flow.tables["corpora"].recipes,
+    output:
+        corpus="data/{table}/corpus.jsonl",
+    log:
+        "logs/words/{table}/corpus.log",
+    wildcard_constraints:
+        table=flow.tables["corpora"].folders(),
+    conda:
+        "../../envs/torch.yaml"
+    params:
+        code=flow.code("kinoflow.tasks.anticipation.corpus:text_corpus"),
+        options=flow.tables["corpora"].options,
+        files=runs.flags,
+    shell:
+        "python -m kinoflow text-corpus {params.files} --corpus {output.corpus} --options {params.options:q} --log {log}"
+
+
+use rule train as language_train with:
+    input:
+        corpus=flow.runs.table_of("language", "corpus", "corpus.jsonl"),
+        classes=flow.runs.table_of("language", "actions", "classes.json"),
+    pathvars:
+        room="language",
+    threads: flow.runs.threads("language")
+    params:
+        stage="teacher-pretrain",
+        code=flow.code("kinoflow.tasks.anticipation.pretrain:teacher_pretrain"),
+        options=flow.runs.options("language", "corpus"),
+        data="",
+        start="",
+        weights="",
+        root="",
+
+
+use rule train as teacher_train with:
+    input:
+        actions=flow.runs.table_of("teachers", "actions", "actions.csv"),
+        classes=flow.runs.table_of("teachers", "actions", "classes.json"),
+        pretrained=flow.runs.other("teachers", "language", "language", "model.safetensors"),
+        corpus=flow.runs.table_of("teachers", "recipes", "corpus.jsonl"),
+    pathvars:
+        room="teachers",
+    threads: flow.runs.threads("teachers")
+    params:
+        stage="teacher-train",
+        code=flow.code("kinoflow.tasks.anticipation.teacher_train:teacher_train"),
+        options=flow.runs.options("teachers", "test_on"),
+        data="",
+        start="",
+        weights="",
+        root="",
+
+
+rule teacher_records:
+    input:
+        model=f"results/{flow.study}/teachers/{{run}}/seed-{{seed}}/model.safetensors",
+        actions=flow.runs.table_of("teachers", "actions", "actions.csv"),
+        classes=flow.runs.table_of("teachers", "actions", "classes.json"),
+    output:
+        records=f"results/{flow.study}/teachers/{{run}}/seed-{{seed}}/records.h5",
+        metrics=f"results/{flow.study}/teachers/{{run}}/seed-{{seed}}/metrics.json",
+    log:
+        f"logs/teachers/{flow.study}/{{run}}/seed-{{seed}}-records.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=flow.gpu,
+    params:
+        code=flow.code("kinoflow.tasks.anticipation.teacher_records:teacher_records"),
+        options=flow.runs.part("teachers", "records"),
+        splits=flow.runs.splits("teachers"),
+        files=runs.flags,
+    shell:
+        "python -m kinoflow teacher-records {params.files} --splits {params.splits} --records {output.records}"
+        " --metrics {output.metrics} --options {params.options:q} --log {log}"
+
+
+use rule train as anticipation_train with:
+    input:
+        actions=flow.runs.table_of("anticipation", "actions", "actions.csv"),
+        classes=flow.runs.table_of("anticipation", "actions", "classes.json"),
+        features=flow.runs.features("anticipation"),
+        frames=flow.runs.frames("anticipation"),
+        teacher=flow.runs.other("anticipation", "teacher", "teachers", "records.h5"),
+        weights=flow.runs.checkpoint("anticipation", "initial"),
+        pictures=flow.runs.remade("anticipation", flow.runs.frames_below("anticipation")),
+        extractor=flow.runs.remade("anticipation", flow.runs.extractor("anticipation")),
+        basis=flow.runs.remade("anticipation", flow.runs.basis("anticipation")),
+    pathvars:
+        room="anticipation",
+    threads: flow.runs.threads("anticipation")
+    params:
+        stage="anticipation-train",
+        code=flow.code("kinoflow.tasks.anticipation.train:anticipation_train"),
+        options=flow.runs.options("anticipation", "test", "test_on"),
+        data=flow.runs.data("anticipation"),
+        start="",
+        weights="",
+        root=flow.runs.folder("anticipation"),
+
+
+rule anticipation_evaluate:
+    input:
+        models=f"results/{flow.study}/anticipation/{{run}}/seed-{{seed}}/model.safetensors",
+        actions=flow.runs.table_of("anticipation", "actions", "actions.csv"),
+        classes=flow.runs.table_of("anticipation", "actions", "classes.json"),
+        features=flow.runs.features("anticipation"),
+        frames=flow.runs.frames("anticipation"),
+        teacher=flow.runs.other("anticipation", "teacher", "teachers", "records.h5"),
+    output:
+        metrics=f"results/{flow.study}/anticipation/{{run}}/seed-{{seed}}/metrics{{test}}.json",
+        predictions=f"results/{flow.study}/anticipation/{{run}}/seed-{{seed}}/predictions{{test}}.csv",
+        scores=f"results/{flow.study}/anticipation/{{run}}/seed-{{seed}}/scores{{test}}.h5",
+    log:
+        f"logs/anticipation/{flow.study}/{{run}}/seed-{{seed}}-test{{test}}.log",
+    benchmark:
+        f"logs/usage/{flow.study}/anticipation_evaluate/{{run}}-{{seed}}{{test}}.jsonl"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=flow.gpu,
+    params:
+        code=flow.code("kinoflow.tasks.anticipation.evaluate:anticipation_evaluate"),
+        options=flow.runs.test("anticipation"),
+        splits=flow.runs.splits("anticipation"),
+        files=runs.flags,
+        root=flow.runs.folder("anticipation"),
+    shell:
+        "python -m kinoflow anticipation-evaluate {params.files} {params.root} --splits {params.splits}"
+        " --metrics {output.metrics} --predictions {output.predictions} --scores {output.scores}"
+        " --options {params.options:q} --log {log}"
+
+
+rule anticipation_section:
+    input:
+        metrics=flow.sections.files("anticipation", "metrics.json"),
+        histories=flow.sections.files("anticipation", "history.csv"),
+        predictions=flow.sections.files("anticipation", "predictions.csv"),
+        scores=flow.sections.files("anticipation", "scores.h5"),
+        models=flow.sections.files("anticipation", "model.safetensors"),
+        actions=flow.sections.table_of("anticipation", "actions", "actions.csv"),
+        classes=flow.sections.table_of("anticipation", "actions", "classes.json"),
+        features=flow.sections.shards("anticipation"),
+        frames=flow.sections.pictures("anticipation"),
+    output:
+        f"results/{flow.study}/sections/60-anticipation-{{name}}.json",
+    log:
+        f"logs/report/{flow.study}/anticipation-{{name}}.log",
+    conda:
+        "../../envs/torch.yaml"
+    params:
+        code=flow.code("kinoflow.tasks.anticipation.figures:anticipation_section"),
+        options=flow.sections.students,
+        files=runs.flags,
+    shell:
+        "python -m kinoflow anticipation-section {params.files} --section {output} --options {params.options:q} --log {log}"
