@@ -148,8 +148,6 @@ OTHERS = {
     "5: {}": "5: there is no such key; known here: " + KEYS,
     "pca: {x: }": "pca.x: an empty value is not allowed: give a mapping (key: value), or leave the key out",
     "datasets: {}": "datasets: this key must be given",
-        "datasets: {} is not allowed: give a mapping with at least 1 entry, each value a mapping (key: value)"
-    ),
     "datasets: {k: {}}": "datasets.k.source: this key must be given: where it comes from",
     "datasets: {k: {source: {kind: kitchen}, exclude: [3]}}": (
         "datasets.k.exclude[0]: 3 is not allowed: give a text (globs)"
