@@ -3,15 +3,13 @@
 A file says by its place whose it is: ``.../abstraction/<run>/seed-<k>/<file>``.
 """
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from kinoflow.errors import DataError
-from kinoflow.report.outcome import PLACE
+from kinoflow.report.results import at, networks, numbers, together
 from kinoflow.store import tables
 from kinoflow.tasks.abstraction.options import AbstractionOptions
 
@@ -75,7 +73,7 @@ class Run:
 
     def values(self, *keys: str) -> dict[int, float]:
         """Return {seed: number} of a measure, for the seeds that have it: values("naming", "exact", "n4")."""
-        found = {seed: _at(result.metrics, keys) for seed, result in self.seeds.items()}
+        found = {seed: at(result.metrics, keys) for seed, result in self.seeds.items()}
         return {seed: float(value) for seed, value in found.items() if isinstance(value, int | float)}
 
     def typical(self) -> int:
@@ -83,12 +81,6 @@ class Run:
         shares = self.values("naming", "exact", "all")
         middle = median(shares.values())
         return min(shares, key=lambda seed: (abs(shares[seed] - middle), seed))
-
-
-def _at(value: Any, keys: Sequence[str]) -> Any:
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def read_runs(
@@ -100,24 +92,13 @@ def read_runs(
     """
     from kinoflow.tasks.abstraction.checkpoints import read_checkpoint
 
-    parts = [_placed(paths) for paths in (metrics, predictions, placed)]
-    seeds = sorted({place for part in parts for place in part})
-    for place in seeds:
-        for what, part in zip(("metrics", "predictions", "placed"), parts, strict=True):
-            if place not in part:
-                raise DataError(f"{what}: there is no file of the run {place[0]!r}, seed {place[1]}; give it too")
-    networks: dict[str, Path] = {}
-    for (run, _), path in sorted(_placed(models).items()):
-        networks.setdefault(run, path)
-    found = []
-    for run in sorted({run for run, _ in seeds}):
-        if run not in networks:
-            raise DataError(f"models: there is no checkpoint of the run {run!r}; give it too")
-        trained = read_checkpoint(networks[run])
-        own = {seed: _result(*(part[run, seed] for part in parts)) for of, seed in seeds if of == run}
+    seeds = together({"metrics": metrics, "predictions": predictions, "placed": placed})
+    runs = sorted({run for run, _ in seeds})
+    checkpoints, found = networks(models, runs), []
+    for run in runs:
+        trained = read_checkpoint(checkpoints[run])
+        own = {seed: Result(numbers(tested), *paths) for (of, seed), (tested, *paths) in seeds.items() if of == run}
         found.append((Run(run, trained.options, trained.dataset, own), trained))
-    if not found:
-        raise DataError("metrics: there is no run to show; give the files of at least one")
     found.sort(key=lambda pair: _rank(pair[0]))
     return [run for run, _ in found], found[0][1]
 
@@ -127,21 +108,3 @@ def _rank(run: Run) -> tuple:
     options = run.options
     plain = options.embedding_weight > 0 and len(options.network.scales) > 1 and options.network.symmetrise == "none"
     return ORDER.index(options.network.kind), not plain, run.name
-
-
-def _placed(paths: Iterable[Path]) -> dict[tuple[str, int], Path]:
-    """Return files by run and seed."""
-    found: dict[tuple[str, int], Path] = {}
-    for path in paths:
-        place = PLACE.fullmatch(path.parent.name)
-        if not place:
-            raise DataError(f"{path}: results lie at <run>/seed-<number>/<file>; keep them in their folders")
-        found[path.parent.parent.name, int(place[1])] = path
-    return found
-
-
-def _result(metrics: Path, predictions: Path, placed: Path) -> Result:
-    try:
-        return Result(json.loads(metrics.read_bytes()), predictions, placed)
-    except ValueError as error:
-        raise DataError(f"{metrics}: this is no JSON file: {error}") from None

@@ -3,7 +3,6 @@
 A file says by its place whose it is: ``.../alignment/<run>/seed-<k>/<file>``.
 """
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,7 @@ from typing import Any
 
 from kinoflow.errors import DataError
 from kinoflow.options import check
-from kinoflow.report.outcome import PLACE
-from kinoflow.store import tables
+from kinoflow.report.results import at, history, networks, numbers, placed, together
 from kinoflow.tasks.alignment.options import AlignmentOptions
 
 Row = dict[str, float]  # of a history: {column: number}, those that the row has
@@ -62,13 +60,6 @@ class Run:
         return min(found, key=lambda seed: (abs(found[seed] - middle), seed))
 
 
-def at(value: Any, keys: Sequence[str]) -> Any:
-    """Return what stands below these keys; None if nothing does."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
 def key_of(measure: str, run: Run) -> tuple[str, ...]:
     """Return the keys of a measure as a run's metrics have them: of AP the first K, of others the largest share, tested."""
     keys, metrics = MEASURES[measure], next(iter(run.seeds.values())).metrics
@@ -102,53 +93,17 @@ def read_runs(
 
     models and embeddings: of some seeds is enough.
     """
-    tested, told = placed(metrics), placed(histories)
-    for place in sorted(tested.keys() ^ told.keys()):
-        what = "histories" if place in tested else "metrics"
-        raise DataError(f"{what}: there is no file of the run {place[0]!r}, seed {place[1]}; give it too")
-    vectors, networks = placed(embeddings), {}
-    for (run, _), path in sorted(placed(models).items()):
-        networks.setdefault(run, path)
-    found = []
-    for run in sorted({run for run, _ in tested}):
-        if run not in networks:
-            raise DataError(f"models: there is no checkpoint of the run {run!r}; give it too")
-        seeds = {
-            seed: Result(_json(tested[of, seed]), _history(told[of, seed]), vectors.get((of, seed)))
-            for of, seed in sorted(tested)
+    seeds, vectors = together({"metrics": metrics, "histories": histories}), placed(embeddings)
+    runs = sorted({run for run, _ in seeds})
+    checkpoints, found = networks(models, runs), []
+    for run in runs:
+        own = {
+            seed: Result(numbers(tested), history(told), vectors.get((of, seed)))
+            for (of, seed), (tested, told) in seeds.items()
             if of == run
         }
-        found.append(_run(run, networks[run], seeds))
+        found.append(_run(run, checkpoints[run], own))
     return sorted(found, key=lambda run: (list(ALGORITHMS).index(run.options.algorithm), run.name))
-
-
-def placed(paths: Iterable[Path]) -> dict[tuple[str, int], Path]:
-    """Return files by run and seed; DataError for one that lies elsewhere."""
-    found: dict[tuple[str, int], Path] = {}
-    for path in paths:
-        place = PLACE.fullmatch(path.parent.name)
-        if not place:
-            raise DataError(f"{path}: results lie at <run>/seed-<number>/<file>; keep them in their folders")
-        found[path.parent.parent.name, int(place[1])] = path
-    return found
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DataError(f"{path}: this is no JSON file: {error}") from None
-
-
-def _history(path: Path) -> list[Row]:
-    rows = []
-    for line, row in tables.read_csv(path, ()):
-        try:
-            numbers = {name: float(text) for name, text in row.items() if name and text}
-        except ValueError as error:
-            raise DataError(f"{path}, line {line}: {error}") from None
-        rows.append({name: number for name, number in numbers.items() if math.isfinite(number)})
-    return rows
 
 
 def _run(name: str, model: Path, seeds: dict[int, Result]) -> Run:

@@ -3,16 +3,14 @@
 A file says by its place whose it is: ``.../anticipation/<run>/seed-<k>/<file>``.
 """
 
-import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from kinoflow.errors import DataError
-from kinoflow.report.outcome import PLACE
+from kinoflow.report.results import at, numbers, together
+from kinoflow.report.results import history as history_of
 from kinoflow.store import tables
 from kinoflow.tasks.anticipation.evaluate import Prediction
 from kinoflow.tasks.anticipation.result_store import Scores, read_scores
@@ -55,13 +53,6 @@ class Run:
         return min(top1, key=lambda seed: (abs(top1[seed] - middle), seed))
 
 
-def at(value: Any, keys: Sequence[str]) -> Any:
-    """Return what lies below ``keys`` in nested dicts; None if there is nothing."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
 def best_run(runs: Sequence[Run]) -> Run:
     """Return the run with the highest mean top-1 share, the first of equals."""
     return max(runs, key=lambda run: run.mean("action", "top1") or 0.0)
@@ -75,45 +66,14 @@ def read_runs(
     models: Iterable[Path],
 ) -> list[Run]:
     """Return the runs by name; DataError if a seed lacks one of its files."""
-    parts = [_placed(paths) for paths in (metrics, histories, predictions, scores, models)]
-    what = ("metrics", "histories", "predictions", "scores", "models")
-    places = sorted({place for part in parts for place in part})
-    if not places:
-        raise DataError("metrics: there is no run to report on; give the files of at least one")
-    for place in places:
-        missing = [name for name, part in zip(what, parts, strict=True) if place not in part]
-        if missing:
-            raise DataError(f"{missing[0]}: there is no file of the run {place[0]!r}, seed {place[1]}; give it too")
+    files = {"metrics": metrics, "histories": histories, "predictions": predictions, "scores": scores, "models": models}
     found: dict[str, dict[int, Result]] = {}
-    for run, seed in places:
-        found.setdefault(run, {})[seed] = _result(*(part[run, seed] for part in parts))
+    for (run, seed), paths in together(files).items():
+        found.setdefault(run, {})[seed] = _result(*paths)
     return [Run(name, seeds) for name, seeds in found.items()]
 
 
-def _placed(paths: Iterable[Path]) -> dict[tuple[str, int], Path]:
-    found: dict[tuple[str, int], Path] = {}
-    for path in paths:
-        place = PLACE.fullmatch(path.parent.name)
-        if not place:
-            raise DataError(f"{path}: results lie at <run>/seed-<number>/<file>; keep them in their folders")
-        found[path.parent.parent.name, int(place[1])] = path
-    return found
-
-
 def _result(metrics: Path, history: Path, predictions: Path, scores: Path, model: Path) -> Result:
-    try:
-        numbers = json.loads(metrics.read_bytes())
-    except ValueError as error:
-        raise DataError(f"{metrics}: this is no JSON file: {error}") from None
-    return Result(numbers, _history(history), tables.read(predictions, Prediction), read_scores(scores), model)
-
-
-def _history(path: Path) -> list[Row]:
-    rows = []
-    for line, row in tables.read_csv(path, ()):
-        try:
-            numbers = {name: float(text) for name, text in row.items() if name and text}
-        except ValueError as error:
-            raise DataError(f"{path}, line {line}: {error}") from None
-        rows.append({name: number for name, number in numbers.items() if math.isfinite(number)})
-    return rows
+    return Result(
+        numbers(metrics), history_of(history), tables.read(predictions, Prediction), read_scores(scores), model
+    )

@@ -3,8 +3,6 @@
 A file says by its place whose it is: ``.../recognition/<run>/seed-<k>/<file>``.
 """
 
-import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from kinoflow.errors import DataError
-from kinoflow.report.outcome import PLACE
+from kinoflow.report.results import at, networks, numbers, together
+from kinoflow.report.results import history as history_of
 from kinoflow.store import tables
 from kinoflow.tasks.recognition.inputs import channels
 from kinoflow.tasks.recognition.options import ClipTestOptions, RecognitionOptions
@@ -52,7 +50,7 @@ class Run:
 
     def values(self, head: str, *keys: str) -> dict[int, float]:
         """Return {seed: number} of a measure of a head, for the seeds that have it: values("verb", "groups", "slow")."""
-        found = {seed: _at(result.metrics.get(head), keys) for seed, result in self.seeds.items()}
+        found = {seed: at(result.metrics.get(head), keys) for seed, result in self.seeds.items()}
         return {seed: float(value) for seed, value in found.items() if value is not None}
 
     def typical(self, head: str) -> int | None:
@@ -75,12 +73,6 @@ class Run:
         return list(dict.fromkeys(row.segment for row in next(iter(self.seeds.values())).predictions))
 
 
-def _at(value: Any, keys: Sequence[str]) -> Any:
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
 # ---------------------------------------------------------------- reading
 
 
@@ -96,55 +88,22 @@ def read_runs(
 
     models: one of each run is enough, for its seeds have the same network.
     """
-    parts = [_placed(paths) for paths in (metrics, histories, predictions, confusions)]
-    what = ("metrics", "history", "predictions", "confusion")
-    seeds = sorted({place for part in parts for place in part})
-    for place in seeds:
-        missing = [name for name, part in zip(what, parts, strict=True) if place not in part]
-        if missing:
-            raise DataError(f"{missing[0]}: there is no file of the run {place[0]!r}, seed {place[1]}; give it too")
-    networks: dict[str, Path] = {}
-    for (run, _), path in sorted(_placed(models).items()):
-        networks.setdefault(run, path)
-    found = []
-    for run in sorted({run for run, _ in seeds}):
-        if run not in networks:
-            raise DataError(f"models: there is no checkpoint of the run {run!r}; give it too")
-        own = {seed: _result(*(part[run, seed] for part in parts)) for of, seed in seeds if of == run}
-        found.append(_run(run, networks[run], tests.get(run), own))
+    files = {"metrics": metrics, "history": histories, "predictions": predictions, "confusion": confusions}
+    seeds = together(files)
+    runs = sorted({run for run, _ in seeds})
+    checkpoints, found = networks(models, runs), []
+    for run in runs:
+        own = {seed: _result(*paths) for (of, seed), paths in seeds.items() if of == run}
+        found.append(_run(run, checkpoints[run], tests.get(run), own))
     return sorted(found, key=lambda run: (FAMILIES.index(family(run.options)), run.name))
-
-
-def _placed(paths: Iterable[Path]) -> dict[tuple[str, int], Path]:
-    """Return files by run and seed."""
-    found: dict[tuple[str, int], Path] = {}
-    for path in paths:
-        place = PLACE.fullmatch(path.parent.name)
-        if not place:
-            raise DataError(f"{path}: results lie at <run>/seed-<number>/<file>; keep them in their folders")
-        found[path.parent.parent.name, int(place[1])] = path
-    return found
 
 
 def _result(metrics: Path, history: Path, predictions: Path, confusion: Path) -> Result:
     from kinoflow.tasks.recognition.evaluate import Confused, Prediction
 
-    try:
-        numbers = json.loads(metrics.read_bytes())
-    except ValueError as error:
-        raise DataError(f"{metrics}: this is no JSON file: {error}") from None
-    return Result(numbers, _history(history), tables.read(predictions, Prediction), tables.read(confusion, Confused))
-
-
-def _history(path: Path) -> list[Row]:
-    rows = []
-    for line, row in tables.read_csv(path, ()):
-        try:
-            numbers = {name: float(text) for name, text in row.items() if name and text}
-        except ValueError as error:
-            raise DataError(f"{path}, line {line}: {error}") from None
-        rows.append({name: number for name, number in numbers.items() if math.isfinite(number)})
-    return rows
+    return Result(
+        numbers(metrics), history_of(history), tables.read(predictions, Prediction), tables.read(confusion, Confused)
+    )
 
 
 def _run(name: str, model: Path, test: ClipTestOptions | None, seeds: dict[int, Result]) -> Run:

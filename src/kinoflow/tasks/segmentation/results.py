@@ -3,16 +3,14 @@
 A file says by its place whose it is: ``.../segmentation/<run>/seed-<k>/<file>``.
 """
 
-import json
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from kinoflow.errors import DataError
-from kinoflow.report.outcome import PLACE
+from kinoflow.report.results import at, networks, numbers, together
+from kinoflow.report.results import history as history_of
 from kinoflow.store import tables
 
 if TYPE_CHECKING:
@@ -49,7 +47,7 @@ class Run:
 
     def values(self, *keys: str) -> dict[int, float]:
         """Return {seed: number} of a measure, for the seeds that have it: values("nll", "per_row")."""
-        found = {seed: _at(result.metrics, keys) for seed, result in self.seeds.items()}
+        found = {seed: at(result.metrics, keys) for seed, result in self.seeds.items()}
         return {seed: float(value) for seed, value in found.items() if isinstance(value, int | float)}
 
     def mean(self, *keys: str) -> float | None:
@@ -84,12 +82,6 @@ def _known(options: "SegmentationOptions") -> list[tuple[str, bool]]:
     return [("order", constraints.ordering != "none"), ("narration", constraints.narration != "none")]
 
 
-def _at(value: Any, keys: Iterable[str]) -> Any:
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
 # ---------------------------------------------------------------- reading
 
 
@@ -97,62 +89,25 @@ def read_runs(
     metrics: Iterable[Path], histories: Iterable[Path], predictions: Iterable[Path], models: Iterable[Path]
 ) -> list[Run]:
     """Return the runs by name; DataError if a seed lacks one of its files. models: one of each run is enough."""
-    parts = [_placed(paths) for paths in (metrics, histories, predictions)]
-    what = ("metrics", "history", "predictions")
-    seeds = sorted({place for part in parts for place in part})
-    for place in seeds:
-        missing = [name for name, part in zip(what, parts, strict=True) if place not in part]
-        if missing:
-            raise DataError(f"{missing[0]}: there is no file of the run {place[0]!r}, seed {place[1]}; give it too")
-    if not seeds:
-        raise DataError("metrics: give the files of at least one run")
-    checkpoints = _placed(models)
-    found = []
-    for run in sorted({run for run, _ in seeds}):
-        own = {seed: _result(*(part[run, seed] for part in parts)) for of, seed in seeds if of == run}
-        found.append(_run(run, checkpoints, own))
+    seeds = together({"metrics": metrics, "history": histories, "predictions": predictions})
+    runs = sorted({run for run, _ in seeds})
+    checkpoints, found = networks(models, runs), []
+    for run in runs:
+        own = {seed: _result(*paths) for (of, seed), paths in seeds.items() if of == run}
+        found.append(_run(run, checkpoints[run], own))
     return found
 
 
-def _placed(paths: Iterable[Path]) -> dict[tuple[str, int], Path]:
-    """Return files by run and seed."""
-    found: dict[tuple[str, int], Path] = {}
-    for path in paths:
-        place = PLACE.fullmatch(path.parent.name)
-        if not place:
-            raise DataError(f"{path}: results lie at <run>/seed-<number>/<file>; keep them in their folders")
-        found[path.parent.parent.name, int(place[1])] = path
-    return found
-
-
-def _run(name: str, checkpoints: dict[tuple[str, int], Path], seeds: dict[int, Result]) -> Run:
+def _run(name: str, model: Path, seeds: dict[int, Result]) -> Run:
     from kinoflow.tasks.segmentation.trained import read_checkpoint
 
-    own = sorted(seed for run, seed in checkpoints if run == name)
-    if not own:
-        raise DataError(f"models: there is no checkpoint of the run {name!r}; give it too")
-    return Run(name, read_checkpoint(checkpoints[name, own[0]]), own[0], seeds)
+    return Run(name, read_checkpoint(model), int(model.parent.name.removeprefix("seed-")), seeds)
 
 
 def _result(metrics: Path, history: Path, predictions: Path) -> Result:
     from kinoflow.tasks.segmentation.evaluate import Found
 
-    try:
-        numbers = json.loads(metrics.read_bytes())
-    except ValueError as error:
-        raise DataError(f"{metrics}: this is no JSON file: {error}") from None
-    return Result(numbers, _history(history), tables.read(predictions, Found))
-
-
-def _history(path: Path) -> list[Row]:
-    rows = []
-    for line, row in tables.read_csv(path, ()):
-        try:
-            numbers = {name: float(text) for name, text in row.items() if name and text}
-        except ValueError as error:
-            raise DataError(f"{path}, line {line}: {error}") from None
-        rows.append({name: number for name, number in numbers.items() if math.isfinite(number)})
-    return rows
+    return Result(numbers(metrics), history_of(history), tables.read(predictions, Found))
 
 
 def best_run(runs: Iterable[Run]) -> Run | None:

@@ -1,0 +1,54 @@
+"""Files of runs, by run and seed."""
+
+import json
+
+import pytest
+
+from kinoflow.errors import DataError
+from kinoflow.report.results import at, history, networks, numbers, placed, together
+
+
+def file(folder, run, seed, name, text="{}"):
+    path = folder / run / f"seed-{seed}" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_the_files_of_every_seed_come_together_in_the_order_asked_for(tmp_path):
+    metrics = [file(tmp_path, run, seed, "m.json") for run in ("b", "a") for seed in (10, 2)]
+    tables = [file(tmp_path, run, seed, "t.csv") for run in ("a", "b") for seed in (2, 10)]
+    found = together({"metrics": metrics, "tables": tables})
+    assert list(found) == [("a", 2), ("a", 10), ("b", 2), ("b", 10)]
+    assert found["b", 10] == [tmp_path / "b/seed-10/m.json", tmp_path / "b/seed-10/t.csv"]
+
+
+def test_a_seed_without_one_of_its_files_is_named(tmp_path):
+    both = [file(tmp_path, "a", seed, "m.json") for seed in (0, 1)]
+    with pytest.raises(DataError, match="tables: there is no file of the run 'a', seed 1; give it too"):
+        together({"metrics": both, "tables": [file(tmp_path, "a", 0, "t.csv")]})
+    with pytest.raises(DataError, match="metrics: there is no run to report on"):
+        together({"metrics": [], "tables": []})
+    with pytest.raises(DataError, match=r"results lie at <run>/seed-<number>/<file>"):
+        placed([tmp_path / "elsewhere.json"])
+
+
+def test_one_checkpoint_stands_for_the_run_that_of_the_lowest_seed(tmp_path):
+    models = [file(tmp_path, "a", seed, "model.safetensors") for seed in (10, 9)]
+    assert networks(models, ["a"]) == {"a": tmp_path / "a/seed-9/model.safetensors"}
+    with pytest.raises(DataError, match="models: there is no checkpoint of the run 'b'; give it too"):
+        networks(models, ["a", "b"])
+
+
+def test_measures_and_histories_are_read_as_numbers(tmp_path):
+    measures = numbers(file(tmp_path, "a", 0, "m.json", json.dumps({"verb": {"top1": 0.5}})))
+    assert at(measures, ("verb", "top1")) == 0.5
+    assert at(measures, ("verb", "top1", "more")) is None and at(measures, ("noun",)) is None
+    assert history(file(tmp_path, "a", 0, "h.csv", "step,loss,late\n1,2.5,\n2,nan,3\n")) == [
+        {"step": 1, "loss": 2.5},
+        {"step": 2, "late": 3},
+    ]
+    with pytest.raises(DataError, match="no JSON file"):
+        numbers(file(tmp_path, "a", 0, "m.json", "{"))
+    with pytest.raises(DataError, match="line 2: could not convert"):
+        history(file(tmp_path, "a", 0, "h.csv", "step\nx\n"))
