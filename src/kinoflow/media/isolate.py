@@ -43,9 +43,15 @@ def isolated(function: Callable[..., Any], *arguments: Any, seconds: float, mega
         reading, writing = os.pipe()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside a thread: see above
-            child = os.fork()
-        if child == 0:
-            _work(writing, parent, function, arguments, seconds, megabytes)
+            held = signal.pthread_sigmask(
+                signal.SIG_BLOCK, {signal.SIGINT}
+            )  # Ctrl-C is not for the child's first steps
+            try:
+                child = os.fork()
+                if child == 0:
+                    _work(writing, parent, function, arguments, seconds, megabytes)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, held)
         os.close(writing)
     status = None
     try:
