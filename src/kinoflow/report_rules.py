@@ -5,10 +5,18 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from kinoflow.layout import LABEL_FILES, SPEED, Layout
+from kinoflow.layout import LABEL_FILES, SPEED, TAXONOMY_FILES, Layout
 from kinoflow.options import resolved
 from kinoflow.report.options import ClaimsOptions
 from kinoflow.run_sections import RunSections
+
+FILES = {  # keys below which the rooms' sections of the config name files and folders of the user
+    "segmentation": ("steps", "narration"),
+    "actions": ("path",),
+    "corpora": ("path",),
+    "anticipation": ("folder",),
+    "taxonomies": TAXONOMY_FILES,
+}
 
 
 class ReportRules:
@@ -63,15 +71,28 @@ class ReportRules:
                 run["weights"] = f"file with sha256 {self.layout.weights[run['weights']]}"
             for key in SPEED:
                 run.pop(key)
-        for run in (*values["recognition"].values(), *values["alignment"].values()):
-            if run["network"]["weights"] in self.layout.weights:
-                run["network"]["weights"] = f"file with sha256 {self.layout.weights[run['network']['weights']]}"
-        for run in values["segmentation"].values():
-            for key in ("steps", "narration"):
-                run[key] = run[key] and Path(run[key]).name
+        for room in ("recognition", "alignment", "anticipation"):
+            for run in values[room].values():
+                _without_place(run["network"], ("weights",), self.layout.weights)
+        for room in ("language", "teachers"):
+            for run in values[room].values():
+                _without_place(run["encoder"], ("weights",), self.layout.weights)
+        for section, keys in FILES.items():
+            for run in values[section].values():
+                _without_place(run, keys, self.layout.weights)
         return json.dumps(values, sort_keys=True)
 
     def usage(self, wildcards: Any, input: Any) -> str:
         """Return the folders in which Snakemake notes down what jobs cost; they are not recorded: they differ each time."""
         folders = (dataset.folder for dataset in self.layout.datasets.values())
         return " ".join(f"logs/usage/{folder}" for folder in (*folders, self.study))
+
+
+def _without_place(values: dict[str, Any], keys: tuple[str, ...], known: dict[str, str]) -> None:
+    """Tell files of the user by their checksum, or else by name: where they lie differs from machine to machine."""
+    for key in keys:
+        path = values[key]
+        if path in known:
+            values[key] = f"file with sha256 {known[path]}"
+        elif path and Path(path).is_absolute():
+            values[key] = Path(path).name

@@ -2,17 +2,12 @@
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from tests.conftest import ROOT
+from tests.tasks import killed
 from tests.tasks.alignment import discs as tiny
 from tests.tasks.alignment.discs import options
 
@@ -103,19 +98,7 @@ def test_a_killed_training_continues_to_the_same_bytes(discs, train, tmp_path):
     words += ["--model", tmp_path / "model.safetensors", "--history", tmp_path / "history.csv"]
     words += ["--place", tmp_path / ".work", "--options", resolved(wanted), "--seed", 0, "--dataset", "discs"]
     words += ["--device", "cpu", "--code", "test"]
-    command = [sys.executable, "-m", "kinoflow", *map(str, words)]
-    surroundings = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    child = subprocess.Popen(command, env=surroundings, stderr=subprocess.PIPE)
-    while not any(path.is_file() for path in (tmp_path / ".work").rglob("*")):
-        assert child.poll() is None, child.stderr.read().decode()
-        time.sleep(0.005)
-    child.send_signal(signal.SIGKILL)
-    child.communicate()
-    assert not (tmp_path / "model.safetensors").exists()
-    again = subprocess.run(command, env=surroundings, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    assert (tmp_path / "model.safetensors").read_bytes() == expected.read_bytes()
-    assert (tmp_path / "history.csv").read_bytes() == (expected.parent / "history.csv").read_bytes()
+    killed.ends_alike(words, tmp_path, expected)
 
 
 # ---------------------------------------------------------------- first weights

@@ -2,10 +2,6 @@
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -13,7 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file
-from tests.conftest import ROOT
+from tests.tasks import killed
 from tests.tasks.anticipation import world as tiny
 from tests.tasks.anticipation.world import options
 
@@ -167,19 +163,7 @@ def test_a_killed_training_continues_to_the_same_bytes(world, train, tmp_path):
     ]
     words += ["--place", tmp_path / ".work", "--options", resolved(wanted), "--seed", 0, "--dataset", "tiny"]
     words += ["--device", "cpu", "--code", "test"]
-    command = [sys.executable, "-m", "kinoflow", *map(str, words)]
-    surroundings = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    child = subprocess.Popen(command, env=surroundings, stderr=subprocess.PIPE)
-    while not any(path.is_file() for path in (tmp_path / ".work").rglob("*")):
-        assert child.poll() is None, child.stderr.read().decode()
-        time.sleep(0.002)
-    child.send_signal(signal.SIGKILL)
-    child.communicate()
-    assert not (tmp_path / "model.safetensors").exists()
-    again = subprocess.run(command, env=surroundings, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    assert (tmp_path / "model.safetensors").read_bytes() == expected.read_bytes()
-    assert (tmp_path / "history.csv").read_bytes() == (expected.parent / "history.csv").read_bytes()
+    killed.ends_alike(words, tmp_path, expected)
 
 
 # ---------------------------------------------------------------- teachers

@@ -11,6 +11,8 @@ from typing import Any
 from kinoflow.errors import DataError
 from kinoflow.store.files import sha256_of
 
+ANNOTATIONS = r".+\.(txt|csv|json|exc)|(data|index)\..+"  # the last two are WordNet's
+
 
 class Files:
     """The files of a folder and of the folders in it; hidden ones are not seen."""
@@ -54,7 +56,7 @@ class Files:
 
 def digest_of(folder: str | os.PathLike) -> str:
     """Return 16 hexadecimal digits that stand for the annotation files in a folder and in folders in it: names and content."""
-    paths = Files(Path(folder)).all(r".+\.(txt|csv|json)", nested=True)
+    paths = Files(Path(folder)).all(ANNOTATIONS, nested=True)
     lines = sorted(f"{path.relative_to(folder)}\0{sha256_of(path)}\0" for path in paths)
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
