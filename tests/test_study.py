@@ -42,6 +42,13 @@ def test_a_study_of_all_rooms_knows_what_each_run_reads():
     assert {dataset_of(found, *reads(found, room, name)) for room, name in runs} == {"mine"}
 
 
+def test_seeds_of_the_study_are_those_of_runs_that_name_none():
+    found = study(seeds=[3, 4], recognition={"known": {"seeds": [0, 3, 4]}}, segmentation={"steps": {"seeds": [0]}})
+    assert found.recognition["known"].seeds == (0, 3, 4)
+    assert found.segmentation["steps"].seeds == (0,)
+    assert found.teachers["next"].seeds == found.language["words"].seeds == found.abstraction["sam"].seeds == (3, 4)
+
+
 REFUSALS = {
     "segmentation.steps.features: there is no 'lost'; known are: drawn, few, rows": {
         "segmentation": {"steps": {"features": "lost"}}
@@ -71,6 +78,7 @@ REFUSALS = {
     "actions.theirs: the dataset has no labels": {"actions": {"theirs": {"dataset": "other"}}},
     "corpora.theirs.dataset: 'other' has no recipes; give path": {"corpora": {"theirs": {"dataset": "other"}}},
     "language.words.corpus: there is no 'lost'; known are: recipes": {"language": {"words": {"corpus": "lost"}}},
+    "seeds: Tuple should have at least 1 item": {"seeds": []},
     "teachers.next.seeds: 3 reads that seed of language.words, which has 0": {"teachers": {"next": {"seeds": [3]}}},
     "anticipation.taught.seeds: 1 reads that seed of teachers.next, which has 0": {
         "anticipation": {"taught": {"seeds": [1]}}

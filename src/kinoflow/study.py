@@ -18,6 +18,7 @@ from kinoflow.room_runs import (
     DatasetName,
     LanguageRun,
     RecognitionRun,
+    Seed,
     SegmentationRun,
     SetsRun,
     TaxonomyRun,
@@ -69,6 +70,9 @@ class Study(Options):
     """A study: datasets, what is computed from them, and the report."""
 
     study: Name = option(..., "name of the study: its results go to results/<study>", "")
+    seeds: tuple[Seed, ...] | None = option(
+        None, "seeds of the runs that name none themselves; empty: 0 alone", "", min_length=1
+    )
     datasets: dict[DatasetName, DatasetOptions] = option(
         {}, "the datasets, by name; a study of words alone needs none", ""
     )
@@ -92,6 +96,18 @@ class Study(Options):
         (), "figures that others have published, for comparison with what the runs reach", ""
     )
     report: ReportOptions = option(ReportOptions(), "the report", "")
+
+    @model_validator(mode="after")
+    def _seeds_of_all(self) -> Self:
+        """Hand the study's seeds to the runs that name none."""
+        for room in ROOMS if self.seeds else ():
+            runs = getattr(self, room)
+            runs |= {
+                n: r.model_copy(update={"seeds": self.seeds})
+                for n, r in runs.items()
+                if "seeds" not in r.model_fields_set
+            }
+        return self
 
     @model_validator(mode="after")
     def _references(self) -> Self:
