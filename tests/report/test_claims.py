@@ -39,6 +39,8 @@ def test_a_good_mean_with_a_wide_interval_does_not_make_a_claim_hold():
     row = slow({0: 0.5, 1: 0.9, 2: 0.55})
     assert row.effect > 0.1
     assert row.holds == "no"
+    assert row.outcome == "undecided"
+    assert slow(bar=slow().effect).outcome == "does not hold"
 
 
 def test_one_seed_decides_nothing():

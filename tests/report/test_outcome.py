@@ -56,6 +56,11 @@ def test_the_best_of_several_baselines_is_taken_in_each_seed(tmp_path, results):
     row, files = decide(tmp_path, results, baseline=["tsn", "short"])
     assert row.effect == pytest.approx(sum(TSM[s] - max(TSN[s], SHORT[s]) for s in TSN) / 3)
     assert row.baseline == "tsn or short" and row.holds == "no"
+
+
+def test_a_claim_whose_mean_misses_its_bar_is_named_at_the_top(tmp_path, results):
+    row, files = decide(tmp_path, results, baseline=["tsn", "short"], bar=0.5)
+    assert row.outcome == "does not hold"
     assert any("Does not hold" in getattr(block, "text", "") for block in sections.read(files["section.json"]).blocks)
 
 

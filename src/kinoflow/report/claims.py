@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-SAID = {"yes": "holds", "no": "does not hold", "": "one seed"}
-COLOURS = {"yes": style.SERIES[0], "no": style.SERIES[1], "": style.MUTED}
+HOLDS, OPEN, MISSED, ALONE = OUTCOMES = ("holds", "undecided", "does not hold", "one seed")
+COLOURS = {HOLDS: style.SERIES[0], OPEN: style.SERIES[0], MISSED: style.SERIES[1], ALONE: style.MUTED}
 WRAPPED = 46  # characters of a line beside the plot
 LINE = 0.16  # inches
 LETTER = 4.1  # points, the mean width of a letter beside the plot
@@ -54,6 +54,13 @@ class Claim:
     holds: str = ""  # yes: low > bar; no; empty: one seed
     bar: float = 0.0
     unit: str = "share"
+
+    @property
+    def outcome(self) -> str:
+        """What is said of it: a mean above the bar with an interval that is not leaves the claim undecided."""
+        if self.low is None:
+            return ALONE
+        return HOLDS if self.holds == "yes" else OPEN if self.effect > self.bar else MISSED
 
 
 def claim(
@@ -107,7 +114,7 @@ def read_claims(path: str | Path) -> list[Claim]:
     """Read claims.csv; DataError names the file, the line and the column at fault."""
     rows = tables.read(path, Claim)
     for row in rows:
-        if row.holds not in SAID:
+        if row.holds not in ("yes", "no", ""):
             raise DataError(f"{path}: {row.holds!r} is no value for the column 'holds' (yes, no or empty)")
     return rows
 
@@ -131,13 +138,13 @@ def claims_table(rows: Sequence[Claim]) -> Table:
     cells = tuple(
         (
             *(row.system, row.claim, row.treatment, row.baseline, row.metric, row.seeds),
-            *(row.effect, row.low, row.high, row.bar, row.unit, SAID[row.holds]),
+            *(row.effect, row.low, row.high, row.bar, row.unit, row.outcome),
         )
         for row in rows
     )
     note = (
         "Effect: mean improvement of the treatment over the baseline, paired by seed; low and high: its 95 % interval by"
-        " Student's t. A claim holds if low is above the bar."
+        " Student's t. A claim holds if low is above the bar, and is undecided if the effect is, but low is not."
     )
     return Table("Claims and their outcome", columns, cells, notes=(note,))
 
@@ -145,18 +152,19 @@ def claims_table(rows: Sequence[Claim]) -> Table:
 def forest(rows: Sequence[Claim]) -> Figure:
     """Draw the effect and interval of each claim, in the order given; each unit has an axis of its own.
 
-    A claim that does not hold is drawn hollow and says so. ValueError if there is no claim.
+    A claim that does not hold, or is undecided, is drawn hollow and says so. ValueError if there is no claim.
     """
     if not rows:
         raise ValueError("there is no claim to draw")
     panels = [list(group) for group in _by_unit(rows)]
     heights = [sum(map(_lines, panel)) * LINE + 0.75 for panel in panels]
-    counts = {said: sum(row.holds == key for row in rows) for key, said in SAID.items()}
+    counts = {said: sum(row.outcome == said for row in rows) for said in OUTCOMES}
     outcome = ", ".join(f"{count} {said}" for said, count in counts.items() if count)
-    said = "; ".join(f"{row.claim}: {_numbers(row)}, {SAID[row.holds]}" for row in rows)
+    said = "; ".join(f"{row.claim}: {_numbers(row)}, {row.outcome}" for row in rows)
     caption = (
         "Improvement of the treatment over the baseline (paired by seed): mean and 95 % interval. The short upright line is"
-        " what must be exceeded; filled: the claim holds; hollow: it does not; diamond: one seed, no interval."
+        " what must be exceeded; filled: the claim holds; hollow: the mean, or a part of the interval, does not exceed it;"
+        " diamond: one seed, no interval."
     )
     picture = style.svg(partial(_draw, panels=panels, heights=heights), 8, sum(heights))
     return Figure(f"Forest plot of {len(rows)} claims ({outcome}). {said}", caption, svg=picture)
@@ -215,7 +223,7 @@ def _panel(axes: "Axes", rows: list[Claim]) -> None:
 
 
 def _mark(axes: "Axes", place: float, row: Claim) -> None:
-    colour = COLOURS[row.holds]
+    colour = COLOURS[row.outcome]
     if row.low is not None:
         axes.plot([row.low, row.high], [place, place], color=colour, linestyle="-", solid_capstyle="butt")
     axes.plot([row.bar, row.bar], [place - 0.8, place + 0.8], color=style.INK, linestyle="-", linewidth=1)
@@ -225,11 +233,11 @@ def _mark(axes: "Axes", place: float, row: Claim) -> None:
         marker="o" if row.seeds > 1 else "D",
         markersize=6,
         color=colour,
-        markerfacecolor=style.PAPER if row.holds == "no" else colour,
+        markerfacecolor=style.PAPER if row.outcome in (OPEN, MISSED) else colour,
         linestyle="none",
     )
     axes.annotate(
-        f"{_numbers(row)}\n{SAID[row.holds]}",
+        f"{_numbers(row)}\n{row.outcome}",
         (1.0, place),
         (6, 0),
         xycoords=("axes fraction", "data"),

@@ -14,7 +14,19 @@ from typing import Any
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.report import section as sections
-from kinoflow.report.claims import Claim, Values, claim, claims_table, forest, write_claims
+from kinoflow.report.claims import (
+    ALONE,
+    HOLDS,
+    MISSED,
+    OPEN,
+    OUTCOMES,
+    Claim,
+    Values,
+    claim,
+    claims_table,
+    forest,
+    write_claims,
+)
 from kinoflow.report.options import ClaimOptions, ClaimsOptions, PublishedFigure
 from kinoflow.report.section import Block, Callout, Column, Section, Table, Text
 from kinoflow.stage import In, Out
@@ -155,7 +167,7 @@ def _values(
 def _blocks(found: list[Claim]) -> list[Block]:
     if not found:
         return [Text("This study states no claims.")]
-    failed = [row for row in found if row.holds == "no"]
+    failed = [row for row in found if row.outcome == MISSED]
     said = [Callout(f"Does not hold here: {row.system}: {row.claim}", "finding") for row in failed]
     return [*said, forest(found), claims_table(found)]
 
@@ -163,6 +175,11 @@ def _blocks(found: list[Claim]) -> list[Block]:
 def _summary(found: list[Claim]) -> str:
     if not found:
         return ""
-    held, open_ = sum(row.holds == "yes" for row in found), sum(row.holds == "" for row in found)
-    undecided = f"; {open_} undecided with one seed" if open_ else ""
-    return f"{held} of {len(found)} claims hold{undecided}."
+    count = {said: sum(row.outcome == said for row in found) for said in OUTCOMES}
+    words = (
+        (MISSED, "{} missed"),
+        (OPEN, "{} undecided by the interval over seeds"),
+        (ALONE, "{} undecided with one seed"),
+    )
+    rest = "".join(f"; {text.format(count[said])}" for said, text in words if count[said])
+    return f"{count[HOLDS]} of {len(found)} claims hold{rest}."
