@@ -3,7 +3,7 @@
 import pytest
 
 from kinoflow.config import merge
-from kinoflow.study import Study, dataset_of, reads
+from kinoflow.study import Study, dataset_of, labels_seen, reads
 
 BASE = {
     "study": "trial",
@@ -47,6 +47,23 @@ def test_seeds_of_the_study_are_those_of_runs_that_name_none():
     assert found.recognition["known"].seeds == (0, 3, 4)
     assert found.segmentation["steps"].seeds == (0,)
     assert found.teachers["next"].seeds == found.language["words"].seeds == found.abstraction["sam"].seeds == (3, 4)
+
+
+def test_what_labels_the_networks_of_features_had_seen_is_said():
+    outside = {"source": {"kind": "folder", "path": "/features"}, "content": "features"}
+    found = study(
+        datasets={"mine": {"source": {"kind": "kitchen"}}, "rows": outside},
+        features={
+            "published": {"frames": "small", "backbone": "resnet18", "weights": "torchvision:DEFAULT"},
+            "given": {"frames": "small", "weights": "/weights.pth"},
+            "outside": {"from": "files", "dataset": "rows"},
+        },
+    )
+    assert labels_seen(found, "rows") == "action (the recognition run known)"
+    assert labels_seen(found, "drawn") == "none (weights as they are drawn)"
+    assert labels_seen(found, "published") == "those of the published weights torchvision:DEFAULT"
+    assert labels_seen(found, "given") == "unknown (a file's weights)"
+    assert labels_seen(found, "outside") == "unknown (features from outside)"
 
 
 REFUSALS = {

@@ -9,6 +9,7 @@ from typing import Any
 from kinoflow.layout import Layout, Run
 from kinoflow.options import resolved
 from kinoflow.runs import MODEL, TABLES, Runs, frames_of, index_table
+from kinoflow.study import labels_seen, reads
 
 ORDERS = {"recognition": 30, "segmentation": 40, "alignment": 50, "anticipation": 60, "abstraction": 70}  # of sections
 TIMED = ("recognition", "segmentation")  # rooms that measure how long their networks take
@@ -72,11 +73,16 @@ class RunSections:
 
         return text
 
+    def seen(self, room: str) -> Callable[[Any], str]:
+        """Return what labels the networks had seen that made each run's features, as one JSON text."""
+        return lambda wildcards: json.dumps({"seen": self._seen(room, wildcards.name)}, sort_keys=True)
+
     def students(self, wildcards: Any) -> str:
-        """Return what a section says of its students' teachers, as one JSON text: which histories these read."""
+        """Return the same of students, and which histories their teachers read."""
         runs = {run.name: run.options.teacher for run in self._of("anticipation", wildcards.name)}
         taught = {name: self._layout.study.teachers[teacher] for name, teacher in runs.items() if teacher}
-        return json.dumps({"policies": {name: each.history.policy for name, each in taught.items()}}, sort_keys=True)
+        policies = {name: each.history.policy for name, each in taught.items()}
+        return json.dumps({"policies": policies, "seen": self._seen("anticipation", wildcards.name)}, sort_keys=True)
 
     def pictures(self, room: str) -> Callable[[Any], list[str]]:
         """Return the shards of frames that a section takes its pictures from: what the first of its runs is made from."""
@@ -95,6 +101,15 @@ class RunSections:
             return json.dumps({"tests": {r.name: json.loads(resolved(r.options.test)) for r in runs}}, sort_keys=True)
 
         return text
+
+    def _seen(self, room: str, subject: str) -> dict[str, str]:
+        study, read = self._layout.study, {}
+        for run in self._of(room, subject):
+            section, name = reads(study, room, run.name)
+            features = study.pca[name].features if section == "pca" else name
+            if section in ("features", "pca"):
+                read[run.name] = labels_seen(study, features)
+        return read
 
     def _of(self, room: str, subject: str) -> list[Run]:
         return [run for run in self._layout.runs.values() if run.room == room and run.subject == subject]

@@ -294,6 +294,23 @@ def dataset_of(study: Study, section: str, name: str) -> str:
     return run.dataset
 
 
+def labels_seen(study: Study, features: str) -> str:
+    """Say in words which labels the network had seen that makes a set of features."""
+    run = study.features[features]
+    if run.source == "files":
+        return "unknown (features from outside)"
+    if not isinstance(run.weights, RunWeights):
+        known = {"none": "none (weights as they are drawn)"}
+        published = f"those of the published weights {run.weights}"
+        return known.get(
+            run.weights, published if run.weights.startswith("torchvision:") else "unknown (a file's weights)"
+        )
+    if run.weights.room == "recognition" and run.weights.study in (None, study.study):
+        heads = study.recognition[run.weights.run].heads
+        return f"{', '.join(heads)} (the recognition run {run.weights.run})"
+    return f"those of the {run.weights.room} run {run.weights.run}"
+
+
 def _has_seeds(key: str, seeds: tuple[int, ...], other: str, known: tuple[int, ...]) -> None:
     if lost := sorted(set(seeds) - set(known)):
         raise ValueError(f"{key}.seeds: {lost[0]} reads that seed of {other}, which has {', '.join(map(str, known))}")

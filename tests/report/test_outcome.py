@@ -53,7 +53,7 @@ def test_a_claim_is_decided_by_the_paired_interval(tmp_path, results):
 
 
 def test_the_best_of_several_baselines_is_taken_in_each_seed(tmp_path, results):
-    row, files = decide(tmp_path, results, baseline=["tsn", "short"])
+    row, _ = decide(tmp_path, results, baseline=["tsn", "short"])
     assert row.effect == pytest.approx(sum(TSM[s] - max(TSN[s], SHORT[s]) for s in TSN) / 3)
     assert row.baseline == "tsn or short" and row.holds == "no"
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kinoflow.errors import DataError
-from kinoflow.report.results import at, history, networks, numbers, placed, together
+from kinoflow.report.results import at, history, labels_seen, networks, numbers, placed, together
 
 
 def file(folder, run, seed, name, text="{}"):
@@ -52,3 +52,11 @@ def test_measures_and_histories_are_read_as_numbers(tmp_path):
         numbers(file(tmp_path, "a", 0, "m.json", "{"))
     with pytest.raises(DataError, match="line 2: could not convert"):
         history(file(tmp_path, "a", 0, "h.csv", "step\nx\n"))
+
+
+def test_labels_that_features_had_seen_are_told_once_for_all_runs_or_run_by_run():
+    assert labels_seen({}) == []
+    (one,) = labels_seen({"a": "verb", "b": "verb"})
+    assert one.text.endswith("had seen whose features are read: verb.")
+    (two,) = labels_seen({"a": "verb", "b": "none", "c": "verb"})
+    assert two.text.endswith(": verb: `a`, `c`; none: `b`.")

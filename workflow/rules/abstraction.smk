@@ -121,6 +121,7 @@ rule abstraction_section:
         "../../envs/torch.yaml"
     params:
         code=flow.code("kinoflow.tasks.abstraction.figures:abstraction_section"),
+        options=flow.sections.seen("abstraction"),
         files=runs.flags,
     shell:
-        "python -m kinoflow abstraction-section {params.files} --section {output} --log {log}"
+        "python -m kinoflow abstraction-section {params.files} --section {output} --options {params.options:q} --log {log}"

@@ -72,9 +72,10 @@ rule segmentation_section:
         "../../envs/torch.yaml"
     params:
         code=flow.code("kinoflow.tasks.segmentation.figures:segmentation_section"),
+        options=flow.sections.seen("segmentation"),
         files=runs.flags,
     shell:
-        "python -m kinoflow segmentation-section {params.files} --section {output} --log {log}"
+        "python -m kinoflow segmentation-section {params.files} --section {output} --options {params.options:q} --log {log}"
 
 
 rule segmentation_speed:

@@ -8,6 +8,7 @@ from typing import Any
 
 from kinoflow.errors import DataError
 from kinoflow.report.outcome import PLACE
+from kinoflow.report.section import Block, Text, code
 from kinoflow.store import tables
 
 Place = tuple[str, int]  # a run and a seed
@@ -49,6 +50,15 @@ def networks(models: Iterable[Path], runs: Iterable[str]) -> dict[str, Path]:
         if run not in found:
             raise DataError(f"models: there is no checkpoint of the run {run!r}; give it too")
     return found
+
+
+def labels_seen(seen: Mapping[str, str]) -> list[Block]:
+    """Return the sentence on what labels the features of runs had seen: {run: labels}; nothing if nothing is known."""
+    if not seen:
+        return []
+    runs = {labels: [code(run) for run, its in seen.items() if its == labels] for labels in seen.values()}
+    told = [f"{labels}: {', '.join(names)}" for labels, names in runs.items()] if len(runs) > 1 else list(runs)
+    return [Text(f"Labels that the networks had seen whose features are read: {'; '.join(told)}.")]
 
 
 def numbers(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from kinoflow.errors import DataError
 from kinoflow.progress import log
 from kinoflow.report import section as sections
+from kinoflow.report.results import labels_seen
 from kinoflow.report.section import Block, Callout, Figure, Heading, Section, Text, code
 from kinoflow.stage import In, Out
 from kinoflow.store.shards import COLOURS, Shard
@@ -54,7 +55,7 @@ def abstraction_section(
         raise DataError(f"models: runs of different datasets ({', '.join(names)}) do not go into one section")
     main, tree = runs[0], first.taxonomy
     blocks = [
-        *_opening(runs),
+        *_opening(runs, options.seen),
         comparison.runs_table(runs),
         Heading("Naming what a set has in common"),
         comparison.naming_table(runs, "exact", "Subsets named right, in percent, by their size: exactly"),
@@ -100,7 +101,7 @@ def _summary(runs: Sequence[Run]) -> str:
     return f"{', '.join(said)}{tail}."
 
 
-def _opening(runs: Sequence[Run]) -> list[Block]:
+def _opening(runs: Sequence[Run], seen: Mapping[str, str]) -> list[Block]:
     main = runs[0]
     sets = int(_mean(main.values("naming", "sets")))
     text = (
@@ -108,7 +109,7 @@ def _opening(runs: Sequence[Run]) -> list[Block]:
         " all its subsets), the order in which candidates would join it, and the clip that does not fit. All baselines have the"
         " same sets, steps and seeds. Published values: not available to us."
     )
-    found: list[Block] = [Text(text)]
+    found: list[Block] = [Text(text), *labels_seen(seen)]
     heads = [run for run in runs if run.options.network.kind == "head"]
     if heads and main.options.network.kind == "sam":
         own, other = (run.values("naming", "exact", "n2_4") for run in (main, heads[0]))

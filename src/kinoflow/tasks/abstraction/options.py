@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kinoflow.options import Options, option
+from kinoflow.options import Name, Options, option
 from kinoflow.training.options import TrainingOptions
 
 Scale = Annotated[int, Field(ge=1, le=8)]
@@ -320,4 +320,5 @@ class NameOptions(Options):
 class AbstractionSectionOptions(Options):
     """How much the report's section shows."""
 
+    seen: dict[Name, str] = option({}, "what labels the networks had seen that made each run's features, by run", "")
     sets: int = option(4, "sets shown with pictures: half of them named right, half wrong", "sets", ge=0, le=20)

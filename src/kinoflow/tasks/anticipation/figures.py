@@ -10,6 +10,7 @@ from kinoflow.errors import ConfigError
 from kinoflow.metrics.anticipation import gains as class_gains
 from kinoflow.progress import log
 from kinoflow.report import section as sections
+from kinoflow.report.results import labels_seen
 from kinoflow.report.section import Block, Callout, Column, Figure, Heading, Section, Table, Text, code
 from kinoflow.stage import Folder, In, Out
 from kinoflow.tasks.anticipation import data, drawing
@@ -56,7 +57,7 @@ def anticipation_section(
     rows = read_rows(actions, table)
     pairs = _pairs(runs, options.pairs)
     blocks: list[Block] = [
-        *_opening(runs, pairs, options.policies),
+        *_opening(runs, pairs, options),
         _results(runs, pairs),
         *_gains(pairs, table),
         *_errors(runs),
@@ -110,15 +111,15 @@ def _summary(runs: Sequence[Run], pairs: Sequence[Pair]) -> str:
     return said + "."
 
 
-def _opening(runs: Sequence[Run], pairs: Sequence[Pair], policies: Mapping[str, str]) -> list[Block]:
+def _opening(runs: Sequence[Run], pairs: Sequence[Pair], options: AnticipationSectionOptions) -> list[Block]:
     tested = sorted({int(result.metrics["samples"]) for run in runs for result in run.seeds.values()})
     windows = dict.fromkeys(_window(run) for run in runs)
     said = f"{len(runs)} runs, tested on {'–'.join(map(str, tested))} actions. What is seen: {'; '.join(windows)}."
-    known = {run.name: policies.get(run.name) or _policy(run) for run in runs}
+    known = {run.name: options.policies.get(run.name) or _policy(run) for run in runs}
     taught = ", ".join(f"{code(name)} {policy}" for name, policy in known.items() if policy)
     if taught:
         said += f" History policy of the teachers: {taught}."
-    found: list[Block] = [Text(said)]
+    found: list[Block] = [Text(said), *labels_seen(options.seen)]
     for pair in pairs:
         gains = gain(pair, "top1")
         if gains:

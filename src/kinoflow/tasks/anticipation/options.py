@@ -328,6 +328,7 @@ class AnticipationToyOptions(Options):
 class AnticipationSectionOptions(Options):
     """What the report's section says of the runs beside their results."""
 
+    seen: dict[Name, str] = option({}, "what labels the networks had seen that made each run's features, by run", "")
     policies: dict[Name, str] = option({}, "history policy of each run's teacher, by name", "")
     pairs: dict[Name, Name] = option({}, "runs with a teacher, and the same run without one: {with: without}", "")
     videos: int = option(3, "test videos that are shown", "videos", ge=0, le=50)

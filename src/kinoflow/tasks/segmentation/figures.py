@@ -1,6 +1,6 @@
 """The stage `segmentation-section`: which models were trained, how well they cut videos, what their states are."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +8,7 @@ from kinoflow.errors import DataError
 from kinoflow.media.sample import evenly
 from kinoflow.progress import log
 from kinoflow.report import section as sections
+from kinoflow.report.results import labels_seen
 from kinoflow.report.section import Block, Callout, Column, Figure, Heading, Section, Table, Text, code
 from kinoflow.stage import In, Out
 from kinoflow.store.tables import Segment, Video, read
@@ -65,7 +66,7 @@ def segmentation_section(
     pictures = Pictures(frames or ())
     best = results.best_run(runs)
     blocks = [
-        *_opening(runs, best),
+        *_opening(runs, best, options.seen),
         _models(runs),
         *_accuracies(runs, best),
         *_likelihoods(runs),
@@ -95,7 +96,7 @@ def _near(paths: Iterable[Path], run: str, seed: int) -> "list[Near]":
 # ---------------------------------------------------------------- in words
 
 
-def _opening(runs: Sequence[Run], best: Run | None) -> list[Block]:
+def _opening(runs: Sequence[Run], best: Run | None, seen: Mapping[str, str]) -> list[Block]:
     first = next(iter(runs[0].seeds.values())).metrics
     unlabelled = int(first.get("unannotated", 0))
     said = (
@@ -103,7 +104,7 @@ def _opening(runs: Sequence[Run], best: Run | None) -> list[Block]:
     )
     if unlabelled:
         said += f" {unlabelled} of them nobody has labelled: they count in the likelihood, and are scored nowhere."
-    found: list[Block] = [Text(said)]
+    found: list[Block] = [Text(said), *labels_seen(seen)]
     unsupervised = [run for run in runs if not run.trained.labelled]
     if unsupervised and best:
         found.append(

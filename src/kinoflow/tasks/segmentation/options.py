@@ -353,6 +353,7 @@ class SegmentOptions(Options):
 class SegmentationSectionOptions(Options):
     """What the report's section shows beside the results."""
 
+    seen: dict[Name, str] = option({}, "what labels the networks had seen that made each run's features, by run", "")
     timelines: int = option(4, "videos whose true and found steps are drawn", "videos", ge=0, le=100)
     states: int = option(12, "states that are described, the most frequent ones first", "states", ge=0, le=1000)
     nearest: int = option(4, "frames nearest to a state's mean that are shown", "frames", ge=0, le=20)
