@@ -24,7 +24,7 @@ def write(package, files):
                 break
             (folder / "__init__.py").touch()
     importlib.invalidate_caches()
-    for cached in (fingerprint._root, fingerprint._path, fingerprint._source, fingerprint.silent):
+    for cached in (fingerprint._root, fingerprint._path, fingerprint._source, fingerprint._graph, fingerprint.silent):
         cached.cache_clear()
 
 

@@ -30,7 +30,7 @@ def fingerprint(*targets: str, files: tuple[str, ...] = (), exclude: tuple[str, 
     Raises FingerprintError for a target that is not there and for code that cannot be followed.
     """
     digest = hashlib.sha256()
-    for module, line in sorted(_Closure(targets, exclude).lines):
+    for module, line in sorted(_closure(targets, exclude)[1]):
         digest.update(f"{module}\t{line}\n".encode())
     for file in files:
         digest.update(hashlib.sha256(Path(file).read_bytes()).digest())
@@ -39,7 +39,7 @@ def fingerprint(*targets: str, files: tuple[str, ...] = (), exclude: tuple[str, 
 
 def explain(*targets: str, exclude: tuple[str, ...] = ()) -> list[str]:
     """Name what ``fingerprint`` would hash: "module", "module:name", "module:<import>" for what runs on import."""
-    return sorted(f"{module}:{name}" if name else module for module, name in _Closure(targets, exclude).reached)
+    return sorted(f"{module}:{name}" if name else module for module, name in _closure(targets, exclude)[0])
 
 
 def stage_code(target: str) -> str:
@@ -113,28 +113,59 @@ class _Source:
 # ---------------------------------------------------------------- what is reached
 
 
-class _Closure:
-    """All that the targets can reach; ``lines`` stand for it: {(module, text)}."""
+def _closure(targets: tuple[str, ...], exclude: tuple[str, ...]) -> tuple[set[Target], set[tuple[str, str]]]:
+    return _graph(frozenset(target.partition(":")[0].partition(".")[0] for target in targets), exclude).closure(targets)
 
-    def __init__(self, targets: tuple[str, ...], exclude: tuple[str, ...]):
-        self.reached: set[Target] = set()
+
+@cache
+def _graph(packages: frozenset[str], exclude: tuple[str, ...]) -> "_Graph":
+    return _Graph(packages, exclude)
+
+
+class _Node:
+    """What one name of a module uses itself: the lines that stand for it, and the names that it reaches next."""
+
+    def __init__(self) -> None:
         self.lines: set[tuple[str, str]] = set()
-        self.todo: list[Target] = []
-        self.packages = {target.partition(":")[0].partition(".")[0] for target in targets}
-        self.without = set(map(_checked, exclude))
-        for target in targets:
-            self._reach(*_checked(target))
-        while self.todo:
-            self._visit(*self.todo.pop())
+        self.next: set[Target] = set()
+
+
+class _Graph:
+    """All that names can reach, without what is excluded; looked at once, however many stages reach it."""
+
+    def __init__(self, packages: frozenset[str], exclude: tuple[str, ...]):
+        self.packages, self.without = packages, set(map(_checked, exclude))
+        self.nodes: dict[Target, _Node] = {}
+        self.inside: dict[str, bool] = {}  # modules: are they excluded?
+        self.node = _Node()  # the one that is being looked at
+
+    def closure(self, targets: tuple[str, ...]) -> tuple[set[Target], set[tuple[str, str]]]:
+        """Return all names that the targets can reach, and the lines that stand for them: {(module, text)}."""
+        todo = [target for target in map(_checked, targets) if not self._is_excluded(*target)]
+        reached, lines = set(todo), set()
+        while todo:
+            node = self._node(todo.pop())
+            lines |= node.lines
+            todo += node.next - reached
+            reached |= node.next
+        return reached, lines
+
+    def _node(self, target: Target) -> _Node:
+        if target not in self.nodes:
+            self.node = _Node()
+            self._visit(*target)
+            self.nodes[target] = self.node
+        return self.nodes[target]
 
     def _reach(self, module: str, name: str | None) -> None:
-        if not ((module, name) in self.reached or self._is_excluded(module, name)):
-            self.reached.add((module, name))
-            self.todo.append((module, name))
+        if not self._is_excluded(module, name):
+            self.node.next.add((module, name))
 
     def _is_excluded(self, module: str, name: str | None) -> bool:
-        inside = any(m == module or module.startswith(f"{m}.") for m, n in self.without if n is None)
-        return inside or (module, name) in self.without
+        if module not in self.inside:
+            without = (m for m, n in self.without if n is None)
+            self.inside[module] = any(m == module or module.startswith(f"{m}.") for m in without)
+        return self.inside[module] or (module, name) in self.without
 
     def _visit(self, module: str, name: str | None) -> None:
         source = _source(module)
@@ -157,7 +188,7 @@ class _Closure:
             self._reach(parent, ON_IMPORT)
         effects = [s for s in source.effects if not any(self._is_excluded(source.name, name) for name in s.binds)]
         if effects:
-            self.lines.add((source.name, f"{ON_IMPORT}: {';'.join(s.text for s in effects)}"))
+            self.node.lines.add((source.name, f"{ON_IMPORT}: {';'.join(s.text for s in effects)}"))
         for statement in effects:
             self._follow_uses(source, statement)
         for statement in source.statements:
@@ -167,11 +198,11 @@ class _Closure:
     def _visit_name(self, source: _Source, name: str) -> None:
         statements = source.binders.get(name, [])
         if statements:  # all that bind it, in order: X = [], X += [1]
-            self.lines.add((source.name, f"{name}: {';'.join(s.text for s in statements)}"))
+            self.node.lines.add((source.name, f"{name}: {';'.join(s.text for s in statements)}"))
         for statement in statements:
             self._follow_uses(source, statement)
         for module, attribute in source.imports.get(name, ()):
-            self.lines.add((source.name, f"{name}: from {module} {attribute}"))
+            self.node.lines.add((source.name, f"{name}: from {module} {attribute}"))
             self._follow(module, attribute)
 
     def _follow_uses(self, source: _Source, statement: Statement) -> None:
@@ -190,11 +221,11 @@ class _Closure:
         for module, name in (*inside, *outside):
             self._follow(module, name, *rest)
         for module, name in outside:
-            self.lines.add((source.name, f"{base}: from {module} {name}"))
+            self.node.lines.add((source.name, f"{base}: from {module} {name}"))
         if base in source.binders:
             self._reach(source.name, base)
         elif base == "__file__":
-            self.lines.update((source.name, f"file {line}") for line in source.data_files)
+            self.node.lines.update((source.name, f"file {line}") for line in source.data_files)
         elif chain[:1] in LOOKS_AROUND or chain[:2] in LOOKS_AROUND:
             self._reach(source.name, None)
         elif not (inside or outside or hasattr(builtins, base)):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kinoflow.command import MAIN
+from kinoflow.store.files import write_json
 
 FROZEN = "KINOFLOW_FROZEN"  # where jobs find the frozen copy: set by the main process, inherited locally and by SLURM
 STATE = Path(".snakemake/kinoflow")
@@ -80,7 +81,10 @@ class RunState:
         self.owner = file
 
     def freeze(self, record: dict[str, Any]) -> None:
-        """Copy sources, rules and environments, unless this very state was copied before; keep the last few copies."""
+        """Copy sources, rules and environments, unless this very state was copied before; keep the last few copies.
+
+        record: what jobs are to know. ``codes`` are added to those that an earlier run of the same state needed.
+        """
         if self._tree() != self.tree:
             raise SystemExit("The sources changed while the workflow was being read: start again.")
         if not self.frozen.exists():
@@ -90,8 +94,10 @@ class RunState:
                 shutil.copytree(
                     self.home / part, new / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
                 )
-            (new / "run.json").write_text(json.dumps(record))
+            write_json(new / "run.json", record)
             new.rename(self.frozen)
+        elif (old := self.record())["codes"].keys() < (codes := old["codes"] | record["codes"]).keys():
+            write_json(self.frozen / "run.json", record | {"codes": codes})
         os.utime(self.frozen)
         for old in sorted(STATE.glob("*/"), key=os.path.getmtime)[:-KEPT]:
             shutil.rmtree(old)

@@ -7,6 +7,7 @@ a run does; jobs (local or on a cluster) parse the rules again, but take everyth
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,9 @@ class Flow:
         for path, run in start_weights(self.layout.study).items():
             if not self.layout.weights[path]:
                 raise SystemExit(f"{run}.network.weights: there is no file {path}; train it first, or correct the path")
+        for rule in {job.rule for job in self.state.workflow.dag.needrun_jobs()}:
+            if hasattr(rule.params, "code"):
+                rule.params.code()  # before sources change: a new job's params are asked for when it starts
         record = {"config": self.layout.study.model_dump(mode="json", by_alias=True), "codes": self.codes}
         self.state.freeze(record | {"weights": self.layout.weights})
         for dataset in self.layout.datasets.values():
@@ -102,11 +106,15 @@ class Flow:
 
     # ------------------------------------------------------------ what all rules ask for
 
-    def code(self, target: str) -> str:
-        """Return the fingerprint of a stage's code."""
-        if self.state.main:
-            self.codes[target] = stage_code(target)
-        return self.codes[target]
+    def code(self, target: str) -> Callable[[Any], str]:
+        """Return what gives the fingerprint of a stage's code: taken when a job asks for it, for all take their time."""
+
+        def fingerprint(wildcards: Any = None) -> str:
+            if self.state.main and target not in self.codes:
+                self.codes[target] = stage_code(target)
+            return self.codes[target]
+
+        return fingerprint
 
     def gpu(self, wildcards: Any) -> int:
         """Return how many GPUs a job of a network asks for: none on a machine without, where cores alone are the limit."""
