@@ -61,6 +61,10 @@ class Project:
         assert left == []
         return ran
 
+    def plan(self, *words: str) -> list[str]:
+        """Return the jobs that the next run would do."""
+        return self.snakemake("-n", *words)
+
     def products(self, *parts: str) -> dict[str, bytes]:
         """Return {file: bytes} of what must be reproducible: all but state and the report's section on time and memory."""
         found = {}

@@ -63,7 +63,8 @@ def project(tmp_path_factory, make_video) -> Project:
         splits.append(f"v{i}.mp4,{'test' if i > 3 else 'train'}")
     (project.place / "labels.csv").write_text("\n".join(labels))
     (project.place / "splits.csv").write_text("\n".join(splits))
-    project.jobs()
+    project.snakemake()
+    assert project.plan() == []
     return project
 
 

@@ -41,9 +41,7 @@ def test_the_embedded_dataset_is_rendered_and_read_in_one_call(fresh):
     rows = next(fresh.place.glob("data/kitchen-*/index/*/videos.csv")).read_text().splitlines()
     assert len(rows) == 1 + 4
     fresh.edit("study.yaml", "training_videos: 3", "training_videos: 4")
-    assert "render" in fresh.jobs()
-    fresh.edit("study.yaml", "training_videos: 4", "training_videos: 3")
-    assert fresh.jobs() == ["data_section name=kitchen", "pca_section name=two", "report"]  # the old one is still there
+    assert "render" in fresh.plan()
 
 
 def test_stages_by_hand_without_snakemake_give_the_same_bytes(finished, tmp_path):
@@ -111,15 +109,13 @@ def test_stages_by_hand_without_snakemake_give_the_same_bytes(finished, tmp_path
     assert {name: mine.get(name) == content for name, content in want.items()} == dict.fromkeys(want, True)
 
 
-@pytest.mark.parametrize("after", ["probe", "frames", "features"])
-def test_a_killed_run_continues_by_the_same_command(finished, fresh, after):
-    process = fresh.start(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(
-        lambda: any(fresh.place.glob(f"data/*/{after}/**/*.csv" if after == "probe" else f"data/*/{after}/**/*.h5"))
-    )
-    kill(process)
-    wait_for(lambda: not processes_in(fresh.place), 10)  # its local jobs end with it
-    fresh.snakemake("-n")
+def test_a_run_killed_again_and_again_continues_by_the_same_command(finished, fresh):
+    for after in ("probe/**/*.csv", "frames/**/*.h5", "features/**/*.h5"):
+        process = fresh.start(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda after=after: any(fresh.place.glob(f"data/*/{after}")))
+        kill(process)
+        wait_for(lambda: not processes_in(fresh.place), 10)  # its local jobs end with it
+        fresh.snakemake("-n")
     fresh.snakemake()
     assert fresh.snakemake("-n") == []
     assert fresh.products() == finished.products()
@@ -189,10 +185,7 @@ def test_from_another_folder_results_go_there_and_paths_count_from_the_config(fr
     "old, new, sentence",
     [
         ("size: 32", "siez: 32", "study.yaml: frames.small.siez: there is no such key; did you mean 'size'?"),
-        ("size: 32", "size: 33", "study.yaml: frames.small.size: 33 is not allowed"),
-        ("frames: small, ", "frames: smal, ", "features.net.frames: there is no 'smal'; known are: small"),
         ("path: videos", "path: nowhere", "datasets.mine.source.path: there is no folder"),
-        ("study: trial", "study: trial\nstudy: trial", "the key 'study' is given twice"),
     ],
 )
 def test_a_wrong_config_is_refused_before_anything_runs(fresh, old, new, sentence):

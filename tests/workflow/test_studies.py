@@ -12,6 +12,8 @@ from kinoflow import config
 STUDIES = ROOT / "workflow" / "studies"
 NAMES = sorted(path.stem for path in STUDIES.glob("[lt]s*.yaml"))  # those of recognition
 
+PLANNED = ("lsnet_ucf101", "tsm_something_v1")  # of videos, and of folders of pictures
+
 # The spec's table e: segments, shift, dropout, rate @ batch, milestones, epochs, weight decay, partial norm.
 TSM = (8, 8, 0.5, 0.02, 128, (20, 40), 50, 1e-4, False)
 SOMETHING = (8, 8, 0.5, 0.01, 64, (20, 40), 50, 5e-4, False)
@@ -116,7 +118,7 @@ def test_runs_of_two_studies_share_the_frames_of_a_dataset(studies):
 
 @pytest.fixture(scope="module")
 def plans(tmp_path_factory):
-    """The jobs of a dry run of every study, in an empty folder without media; two at a time."""
+    """The jobs of dry runs in an empty folder without media; two at a time. (.ci/run plans every study.)"""
     place = tmp_path_factory.mktemp("studies") / "project"
     for part in ("src", "workflow", "envs"):
         shutil.copytree(ROOT / part, place / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
@@ -129,10 +131,10 @@ def plans(tmp_path_factory):
         return project.snakemake("-n", "--configfile", str(place / f"workflow/studies/{name}.yaml"), cwd=work)
 
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(NAMES, pool.map(plan, NAMES), strict=True))
+        return dict(zip(PLANNED, pool.map(plan, PLANNED), strict=True))
 
 
-def test_every_study_can_be_planned_without_media(plans, studies):
+def test_a_study_can_be_planned_without_media(plans, studies):
     for name, jobs in plans.items():
         (dataset,) = studies[name].datasets.values()
         counts = {rule: sum(job.split()[0] == rule for job in jobs) for rule in {job.split()[0] for job in jobs}}

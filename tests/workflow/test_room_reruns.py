@@ -1,0 +1,238 @@
+"""What reruns in a study of all rooms: one option, one constant, one seed, one video. Makes the table of docs/reruns.md.
+
+The study is workflow/studies/kitchen-small.yaml. Where it has been run already, KINOFLOW_FINISHED names the folder; else it
+runs here. KINOFLOW_WRITE=1 writes the page in place of comparing it.
+"""
+
+import os
+import shutil
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.workflow.project import PARTS, ROOT, Project
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
+
+STUDY = "workflow/studies/kitchen-small.yaml"
+PAGE = ROOT / "docs/reruns.md"
+BEGIN, END = "<!-- made by tests/workflow/test_room_reruns.py -->\n", "<!-- end -->\n"
+SRC = "src/kinoflow/tasks"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of one file, and the jobs that it makes necessary: {rule: how many}."""
+
+    room: str
+    said: str
+    file: str
+    old: str
+    new: str
+    jobs: dict[str, int]
+
+
+SHOWN = {"claims": 1, "report": 1}
+
+
+def tested(room: str, tests: int = 1, **more: int) -> dict[str, int]:
+    """Return the jobs behind a test that changes; rooms that measure their cost do so again if networks changed."""
+    return {f"{room}_evaluate": tests, f"{room}_section": 1, **SHOWN, **more}
+
+
+LSNET = {"features_trained": 4, "pca_partial": 4, "pca_fit": 2, "pca_apply": 4, "pca_section": 1}
+READERS = {
+    **{"segmentation_train": 1, "segmentation_evaluate": 2, "segmentation_section": 1, "segmentation_speed": 1},
+    **{"anticipation_train": 2, "anticipation_evaluate": 2, "anticipation_section": 1},
+    **{"abstraction_train": 1, "abstraction_evaluate": 1, "abstraction_section": 1},
+}
+NETWORK = "input: {kind: gray, frames: 3, size: 40}\n    network: {backbone: small}"
+
+CHANGES = (
+    Change(
+        *(
+            "recognition",
+            "an option of the test",
+            "study.yaml",
+            "policy: even",
+            "policy: even\n    test: {softmax: true}",
+        ),
+        tested("recognition", 3),
+    ),
+    Change(
+        *(
+            "recognition",
+            "an option of LSNet's training",
+            "study.yaml",
+            NETWORK,
+            NETWORK.replace("small", "small, dropout: 0.3"),
+        ),
+        tested("recognition", 2, recognition_train=2, recognition_speed=1, **LSNET, **READERS),
+    ),
+    Change(
+        *("recognition", "a constant of the test", f"{SRC}/recognition/measures.py", "FEW = 5", "FEW = 6"),
+        tested("recognition", 3),
+    ),
+    Change(
+        *("recognition", "one more seed of LSNet", "study.yaml", "seeds: [0, 1]", "seeds: [0, 1, 2]"),
+        tested(
+            "recognition", recognition_train=1, features_trained=2, pca_partial=2, pca_fit=1, pca_apply=2, pca_section=1
+        ),
+    ),
+    Change(
+        *("segmentation", "an option of the model", "study.yaml", "states: 6,", "states: 7,"),
+        tested("segmentation", 2, segmentation_train=1, segmentation_speed=1),
+    ),
+    Change(
+        *(
+            "segmentation",
+            "an option of one of two tests",
+            "study.yaml",
+            "decode: posterior",
+            "decode: posterior, by_task: false",
+        ),
+        tested("segmentation"),
+    ),
+    Change(
+        *(
+            "segmentation",
+            "a constant of the training",
+            f"{SRC}/segmentation/train.py",
+            "VALIDATED = 16",
+            "VALIDATED = 8",
+        ),
+        tested("segmentation", 2, segmentation_train=1, segmentation_speed=1),
+    ),
+    Change(
+        *(
+            "segmentation",
+            "one more seed",
+            "study.yaml",
+            "    rows: {subsample: 2}",
+            "    rows: {subsample: 2}\n    seeds: [0, 1]",
+        ),
+        tested("segmentation", 2, segmentation_train=1),
+    ),
+    Change(
+        *(
+            "alignment",
+            "an option of the loss",
+            "study.yaml",
+            "    clips: verb",
+            "    clips: verb\n    scl: {variance: 5}",
+        ),
+        tested("alignment", alignment_train=1),
+    ),
+    Change(
+        *("alignment", "a constant of the tests", f"{SRC}/alignment/evaluate.py", "DIGITS = 6", "DIGITS = 7"),
+        tested("alignment"),
+    ),
+    Change(
+        *("anticipation", "an option of the student's losses", "study.yaml", "distill: 1.5", "distill: 2"),
+        tested("anticipation", anticipation_train=1),
+    ),
+    Change(
+        *("anticipation", "an option of the teacher", "study.yaml", "layers: 1, heads: 2", "layers: 2, heads: 2"),
+        tested("anticipation", 2, teacher_train=1, teacher_records=1, anticipation_train=1),
+    ),
+    Change(
+        *("anticipation", "a constant of the tests", f"{SRC}/anticipation/evaluate.py", "DIGITS = 6", "DIGITS = 7"),
+        tested("anticipation", 2),
+    ),
+    Change(
+        *(
+            "anticipation",
+            "one more seed without a teacher",
+            "study.yaml",
+            "    window: previous_end",
+            "    window: previous_end\n    seeds: [0, 1]",
+        ),
+        {},
+    ),
+    Change(
+        *("abstraction", "an option of the network", "study.yaml", "bottleneck: 8", "bottleneck: 9"),
+        tested("abstraction", abstraction_train=1),
+    ),
+    Change(
+        *("abstraction", "an option of the sets", "study.yaml", "train: 60", "train: 61"),
+        tested("abstraction", abstraction_sets=1, abstraction_train=1),
+    ),
+    Change(
+        *("abstraction", "a constant of the tests", f"{SRC}/abstraction/evaluate.py", "DIGITS = 6", "DIGITS = 7"),
+        tested("abstraction"),
+    ),
+    Change(
+        *(
+            "abstraction",
+            "one more seed",
+            "study.yaml",
+            "    max_missing: 1\n    network",
+            "    max_missing: 1\n    seeds: [0, 1]\n    network",
+        ),
+        tested("abstraction", abstraction_train=1),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Project:
+    """The small study of all rooms, finished, with sources of its own."""
+    place = tmp_path_factory.mktemp("rooms") / "project"
+    place.mkdir()
+    for part in PARTS:
+        shutil.copytree(ROOT / part, place / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copy(ROOT / "Snakefile", place / "Snakefile")
+    shutil.copy(ROOT / STUDY, place / "study.yaml")
+    if "KINOFLOW_FINISHED" in os.environ:
+        for part in ("data", "results", "logs", ".snakemake"):
+            shutil.copytree(Path(os.environ["KINOFLOW_FINISHED"], part), place / part, symlinks=True)
+    project = Project(place)
+    project.snakemake()
+    assert project.plan() == []
+    return project
+
+
+@pytest.fixture(scope="module")
+def planned(finished, tmp_path_factory) -> list[dict[str, int]]:
+    """The jobs that each change makes necessary, {rule: how many}; two plans at a time, each in a folder of its own."""
+    copies = [
+        Project(shutil.copytree(finished.place, tmp_path_factory.mktemp("copy") / str(i), symlinks=True))
+        for i in range(2)
+    ]
+
+    def plans(number: int) -> list[dict[str, int]]:
+        found = []
+        for change in CHANGES[number::2]:
+            copies[number].edit(change.file, change.old, change.new)
+            found.append(dict(Counter(job.split()[0] for job in copies[number].plan())))
+            copies[number].edit(change.file, change.new, change.old)
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        even, odd = pool.map(plans, range(2))
+    return [(even, odd)[i % 2][i // 2] for i in range(len(CHANGES))]
+
+
+def test_a_change_reruns_what_depends_on_it_and_nothing_else(planned):
+    for change, jobs in zip(CHANGES, planned, strict=True):
+        assert jobs == change.jobs, f"{change.room}: {change.said}"
+
+
+def test_the_page_shows_what_was_planned(planned):
+    head, _, rest = PAGE.read_text().partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    page = f"{head}{BEGIN}{table(planned)}{END}{tail}"
+    if "KINOFLOW_WRITE" in os.environ:
+        PAGE.write_text(page)
+    assert PAGE.read_text() == page, "docs/reruns.md is not what was planned: KINOFLOW_WRITE=1 writes it"
+
+
+def table(planned: list[dict[str, int]]) -> str:
+    """Return the table of the page: a row for each change."""
+    rows = ["| room | what changes | jobs |", "|---|---|---|"]
+    for change, jobs in zip(CHANGES, planned, strict=True):
+        told = ", ".join(f"{rule}{f' x {count}' if count > 1 else ''}" for rule, count in sorted(jobs.items()))
+        rows.append(f"| {change.room} | {change.said} | {told} |")
+    return "\n".join(rows) + "\n"
