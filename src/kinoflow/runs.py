@@ -116,19 +116,22 @@ class Runs:
         """Return a shard of the frames that the features of a run are made from; none where they are made from something else."""
 
         def path(wildcards: Any) -> list[str]:
-            found = frames_of(self._run(room, wildcards).shards(int(wildcards.seed)))
-            return found.files[:1] if found else []
+            shards = self._run(room, wildcards).shards(int(wildcards.seed))
+            found = frames_of(shards)
+            return found.files[:1] if found and found is not shards else []
 
         return path
 
-    def remade(self, room: str, files: Callable[[Any], list[str]]) -> Callable[[Any], list[str]]:
-        """Return ``files`` that tell how features are made, for a room that can make those of published networks alone."""
+    def extractor_flag(self, room: str, name: str = "weights") -> Callable[..., str]:
+        """Return the flag that names the user's file whose weights made a run's features; not recorded, as theirs is not."""
 
-        def paths(wildcards: Any) -> list[str]:
+        def flag(wildcards: Any, input: Any) -> str:
             shards = self._features(room, wildcards)
-            return files(wildcards) if shards and shards.options.backbone != "trained" else []
+            own = shards is not None and isinstance(shards.options.weights, str)
+            path = self._layout.weight_file(shards.options) if own else None
+            return f"--{name} {shlex.quote(path)}" if path else ""
 
-        return paths
+        return flag
 
     def _features(self, room: str, wildcards: Any) -> Shards | None:
         shards = self._run(room, wildcards).shards(int(wildcards.seed))

@@ -71,7 +71,7 @@ use rule train as abstraction_train with:
         options=flow.runs.options("abstraction", "test"),
         data=flow.runs.data("abstraction"),
         start="",
-        weights="",
+        weights=flow.runs.extractor_flag("abstraction"),
         root="",
 
 

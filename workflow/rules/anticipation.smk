@@ -113,9 +113,9 @@ use rule train as anticipation_train with:
         frames=flow.runs.frames("anticipation"),
         teacher=flow.runs.other("anticipation", "teacher", "teachers", "records.h5"),
         weights=flow.runs.checkpoint("anticipation", "initial"),
-        pictures=flow.runs.remade("anticipation", flow.runs.frames_below("anticipation")),
-        extractor=flow.runs.remade("anticipation", flow.runs.extractor("anticipation")),
-        basis=flow.runs.remade("anticipation", flow.runs.basis("anticipation")),
+        pictures=flow.runs.frames_below("anticipation"),
+        extractor=flow.runs.extractor("anticipation"),
+        basis=flow.runs.basis("anticipation"),
     pathvars:
         room="anticipation",
     threads: flow.runs.threads("anticipation")
@@ -125,7 +125,7 @@ use rule train as anticipation_train with:
         options=flow.runs.options("anticipation", "test", "test_on"),
         data=flow.runs.data("anticipation"),
         start="",
-        weights="",
+        weights=flow.runs.extractor_flag("anticipation", "extractor"),
         root=flow.runs.folder("anticipation"),
 
 

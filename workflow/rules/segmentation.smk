@@ -20,7 +20,7 @@ use rule train as segmentation_train with:
         options=flow.runs.options("segmentation", "test", "test_on"),
         data=flow.runs.data("segmentation"),
         start="",
-        weights="",
+        weights=flow.runs.extractor_flag("segmentation"),
         root="",
 
 

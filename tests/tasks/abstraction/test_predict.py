@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.tasks import filmed
 from tests.tasks.abstraction import toys
 
 from kinoflow.errors import ConfigError, DataError
@@ -116,6 +117,18 @@ def test_a_checkpoint_of_another_room_is_refused(films, tmp_path):
 
 
 # ---------------------------------------------------------------- weights of the extractor
+
+
+def test_clips_are_named_by_features_of_a_runs_network_and_their_components(films, tmp_path):
+    names = [f"v{i}.mp4" for i in range(8)]
+    made = filmed.reduced(tmp_path, films.folder, names, films / "frames.h5", trained=True)
+    wanted, given = toys.options(2, rows=None, training={"batch": 8}), {"features": [made.reduced]}
+    beside = {"weights": made.weights, "basis": made.basis, "frames": made.frames}
+    folder = toys.train(films, tmp_path / "own" / "seed-0", wanted, **beside, **given).parent
+    found, trained = say(folder, [films / "v3.mp4"], tmp_path), read_checkpoint(folder / "model.safetensors")
+    stored = Shard(made.reduced).rows("v3.mp4").mean(0, dtype=np.float64).astype(np.float32)[None]
+    expected = told(trained, stored, 5)
+    assert found["best"] == [{"node": node, "share": share} for node, share in expected.best]
 
 
 @pytest.fixture(scope="session")

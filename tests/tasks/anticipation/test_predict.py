@@ -10,21 +10,13 @@ from tests.tasks.anticipation.world import options
 
 from kinoflow.datasets.actions import Action, write_actions, write_classes
 from kinoflow.errors import ConfigError, DataError
-from kinoflow.features.extract import features
-from kinoflow.features.options import FeaturesOptions, PcaOptions
-from kinoflow.features.pca import pca_apply, pca_fit, pca_partial
-from kinoflow.media.frames import frames
-from kinoflow.media.options import FramesOptions
-from kinoflow.store import tables
 from kinoflow.store.files import sha256_of
 from kinoflow.store.shards import Shard
-from kinoflow.store.tables import READABLE, Probed
-from kinoflow.tasks.anticipation.carry import carried
 from kinoflow.tasks.anticipation.evaluate import anticipation_evaluate
 from kinoflow.tasks.anticipation.options import AnticipateOptions, AnticipationTestOptions
+from kinoflow.tasks.anticipation.planning import origin_of
 from kinoflow.tasks.anticipation.predict import anticipate
 from kinoflow.tasks.anticipation.result_store import read_scores
-from kinoflow.tasks.anticipation.scoring import read_checkpoint
 from kinoflow.tasks.anticipation.train import anticipation_train
 
 
@@ -92,8 +84,8 @@ def test_a_file_that_cannot_be_read_costs_its_own_row_only(world, student, tmp_p
     assert len(rows) == len(found) and rows[3]["action_1"] == found[3]["next"][0]["label"]
 
 
-def test_without_how_features_are_made_a_video_is_refused(student, make_video, tmp_path):
-    with pytest.raises(ConfigError, match="does not carry how its features are made"):
+def test_of_features_from_outside_a_video_is_refused(student, make_video, tmp_path):
+    with pytest.raises(ConfigError, match="trained on feature files from outside"):
         told(tmp_path, [make_video(tmp_path / "a.mp4")], student)
 
 
@@ -104,59 +96,63 @@ def test_a_moment_after_the_end_is_told_so(world, student, tmp_path):
 # ---------------------------------------------------------------- videos
 
 
-@pytest.fixture(scope="module")
-def filmed(tmp_path_factory, make_video):
-    """Four real videos, their frames, features and a PCA of these, and two actions in each."""
-    folder, rows = tmp_path_factory.mktemp("filmed"), []
-    for number in range(4):
-        make_video(folder / f"v{number}.mp4", frames=36, seed=number)
-        known = {"frames": 36, "fps": 12.0, "duration": 3.0, "status": READABLE, "kept": True}
-        rows.append(Probed(video=f"v{number}.mp4", sha256=sha256_of(folder / f"v{number}.mp4"), **known))
-    tables.write(folder / "probe.csv", rows, Probed)
-    frames(folder, folder / "probe.csv", folder / "frames.h5", FramesOptions(size=40, store="raw"), code="test")
-    features(folder / "f.h5", FeaturesOptions(stride=3), frames=folder / "frames.h5", device="cpu", code="test")
-    reduction = PcaOptions(components=6, fit_on="all", whiten=True)
-    pca_partial(folder / "f.h5", folder / "partial.h5", reduction)
-    pca_fit([folder / "partial.h5"], folder / "basis", reduction)
-    pca_apply(folder / "f.h5", folder / "basis", folder / "pca.h5", reduction)
-    actions = [
-        Action(uid=f"{number}{k}", video=f"v{number}.mp4", start=1.4 * k + 0.1, end=1.4 * k + 1.3, action=(number + k) % 6,
-               verb=(number + k) % 6 // 2, noun=(number + k) % 2, split="train")
-        for number in range(4) for k in range(2)
-    ]  # fmt: skip
-    write_actions(folder / "actions.csv", actions)
-    return folder
+@pytest.fixture
+def trained_on(tmp_path):
+    """Return a function that trains on reduced features of real videos, given what they were made with: the checkpoint."""
+
+    def train(filmed, features=None, **files):
+        numbers = [(number, k, (number + k) % 6) for number in range(len(filmed.names)) for k in range(2)]
+        actions = [
+            Action(uid=f"{number}{k}", video=filmed.names[number], start=1.4 * k + 0.1, end=1.4 * k + 1.3, action=action,
+                   verb=action // 2, noun=action % 2, split="train")
+            for number, k, action in numbers
+        ]  # fmt: skip
+        write_actions(tmp_path / "actions.csv", actions)
+        write_classes(tmp_path / "classes.json", tiny.CLASSES)
+        wanted = options(2, losses={"cls_action": 1}, sampling={"step_seconds": 0.5}, training={"batch": 2})
+        outputs = {
+            "model": tmp_path / "run/model.safetensors",
+            "history": tmp_path / "run/h.csv",
+            "place": tmp_path / "w",
+        }
+        given = {"features": [features or filmed.reduced], "options": wanted, "device": "cpu", "code": "test"} | files
+        anticipation_train(tmp_path / "actions.csv", tmp_path / "classes.json", **outputs, **given)
+        return outputs["model"]
+
+    return train
 
 
-def test_a_checkpoint_alone_reads_videos_as_the_stages_did(filmed, train, tmp_path):
-    given = {
-        "features": [filmed / "pca.h5"],
-        "teacher": None,
-        "pictures": filmed / "frames.h5",
-        "basis": filmed / "basis",
-    }
-    wanted = options(2, losses={"cls_action": 1}, sampling={"step_seconds": 0.5}, training={"batch": 2})
-    outputs = {"model": tmp_path / "model.safetensors", "history": tmp_path / "h.csv", "place": tmp_path / ".work"}
-    write_classes(tmp_path / "classes.json", tiny.CLASSES)
-    anticipation_train(
-        filmed / "actions.csv", tmp_path / "classes.json", options=wanted, device="cpu", code="test", **outputs, **given
-    )
-    model = tmp_path / "model.safetensors"
-    by_video = told(tmp_path, [filmed / "v2.mp4"], model, at=2.0)
-    by_shard = [each for each in told(tmp_path, [filmed / "pca.h5"], model, at=2.0) if each["video"] == "v2.mp4"]
-    assert by_video[0]["next"][0]["label"] == by_shard[0]["next"][0]["label"]
-    ours, theirs = ([guess["probability"] for guess in found[0]["next"]] for found in (by_video, by_shard))
-    assert np.allclose(ours, theirs, atol=1e-4)
-    rows = read_checkpoint(model)
-    assert rows.carried["frames"]["size"] == 40 and "pca.matrix" in rows.extra
+def test_a_checkpoint_alone_reads_videos_as_the_stages_did(filmed, trained_on, tmp_path):
+    given = {"pictures": filmed.frames, "extractor": filmed.weights, "basis": filmed.basis}
+    model = trained_on(filmed, **given)
+    by_shard = {each["video"]: each for each in told(tmp_path, [filmed.reduced], model, at=2.0)}
+    (tmp_path / "text.mp4").write_text("no video")
+    videos = [filmed.root / "v2.mp4", tmp_path / "text.mp4", tmp_path / "lost.mp4", filmed.root / "v0.mp4"]
+    found = told(tmp_path, videos, model, at=2.0)
+    assert [each["video"] for each in found] == [str(video) for video in videos]
+    assert [each["next"] for each in found[::3]] == [by_shard[name]["next"] for name in ("v2.mp4", "v0.mp4")]
+    assert "cannot be read (unreadable)" in found[1]["reason"] and "there is no file" in found[2]["reason"]
 
 
-def test_only_what_made_the_features_can_be_carried(filmed, world, train, tmp_path):
-    with pytest.raises(ConfigError, match="was reduced by a PCA: give its basis"):
-        carried(filmed / "pca.h5", None, None, filmed / "frames.h5")
-    with pytest.raises(DataError, match="did not make the features"):
-        carried(filmed / "pca.h5", filmed / "basis", filmed / "basis", filmed / "frames.h5")
+def test_a_checkpoint_that_lacks_what_a_video_takes_says_so(filmed, trained_on, tmp_path):
+    video, given = filmed.root / "v0.mp4", {"pictures": filmed.frames, "extractor": filmed.weights}
+    with pytest.raises(ConfigError, match="their components are not beside the checkpoint"):
+        told(tmp_path, [video], trained_on(filmed, **given))
+    if filmed.weights:
+        bare = trained_on(filmed, basis=filmed.basis)
+        said = f"give by --weights the file whose SHA-256 is {sha256_of(filmed.weights)}"
+        with pytest.raises(ConfigError, match=said):
+            told(tmp_path, [video], bare)
+        with pytest.raises(DataError, match="these are other weights"):
+            told(tmp_path, [video], bare, weights=filmed.basis)
+
+
+def test_only_what_made_the_features_is_kept_beside_the_checkpoint(filmed, world, train, trained_on, tmp_path):
+    with pytest.raises(DataError, match="were not made with these weights"):
+        trained_on(filmed, extractor=filmed.basis)
+    with pytest.raises(ConfigError, match="were not reduced by a PCA"):
+        trained_on(filmed, features=filmed.features, basis=filmed.basis)
     with pytest.raises(ConfigError, match="come from outside"):
-        train(tmp_path, options(1), pictures=filmed / "frames.h5")
-    with pytest.raises(ConfigError, match="name one of the frame shards"):
-        train(tmp_path, options(1), basis=filmed / "basis")
+        train(tmp_path, options(1), pictures=filmed.frames)
+    with pytest.raises(ConfigError, match="basis: this tells how features of shards are made, and there are none"):
+        origin_of(None, None, None, filmed.basis)

@@ -1,5 +1,6 @@
 """`kinoflow segment`: features of every kind, videos, the table and the timeline, and what is refused."""
 
+import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -7,15 +8,10 @@ import pytest
 from tests.tasks.segmentation import tiny
 
 from kinoflow.errors import ConfigError, DataError
-from kinoflow.features.extract import features
-from kinoflow.features.options import FeaturesOptions, PcaOptions
-from kinoflow.features.pca import pca_apply, pca_fit, pca_partial
-from kinoflow.media.frames import frames
-from kinoflow.media.options import FramesOptions
 from kinoflow.report.svg import check_svg
 from kinoflow.store import shards, tables
-from kinoflow.store.files import quick_hash, sha256_of, write_json
-from kinoflow.store.tables import Probed, Video, read
+from kinoflow.store.files import sha256_of
+from kinoflow.store.tables import Video, read
 from kinoflow.tasks.segmentation.options import SegmentOptions
 from kinoflow.tasks.segmentation.predict import Step, segment
 from kinoflow.tasks.segmentation.train import segmentation_train
@@ -121,59 +117,61 @@ def test_a_checkpoint_of_another_room_is_refused(rows, tmp_path):
 
 
 @pytest.fixture
-def filmed(make_video, tmp_path):
-    """A model of features of real videos, that were reduced by a PCA; and the feature shards before and after it."""
-    root = tmp_path / "raw"
-    root.mkdir()
-    names = [f"v{k}.mp4" for k in range(4)]
-    for k, name in enumerate(names):
-        make_video(root / name, frames=24 + 4 * k, seed=k)
-    hashes = {name: {"sha256": sha256_of(root / name), "quick": quick_hash(root / name)} for name in names}
-    probed = [Probed(video=n, status="readable", kept=True, frames=24, fps=12.0, **hashes[n]) for n in names]
-    tables.write(tmp_path / "probe.csv", probed, Probed)
-    videos = [Video(video=n, path=n, split="train", recording=n, status="readable") for n in names]
-    tables.write(tmp_path / "videos.csv", videos, Video)
-    tables.write(tmp_path / "segments.csv", [], tables.Segment)
-    frames(root, tmp_path / "probe.csv", tmp_path / "frames.h5", FramesOptions(size=32, store="raw"))
-    extraction, pca = FeaturesOptions(stride=3), PcaOptions(components=4, fit_on="all")
-    features(tmp_path / "f.h5", extraction, frames=tmp_path / "frames.h5", device="cpu")
-    write_json(tmp_path / "roles.json", {name: ["train", "", name] for name in names})
-    pca_partial(tmp_path / "f.h5", tmp_path / "part.h5", pca)
-    pca_fit([tmp_path / "part.h5"], tmp_path / "basis.safetensors", pca)
-    pca_apply(tmp_path / "f.h5", tmp_path / "basis.safetensors", tmp_path / "reduced.h5", pca)
+def trained_on(tmp_path):
+    """Return a function that trains on reduced features of real videos, given what they were made with: the checkpoint."""
 
-    def train(**files):
+    def train(filmed, **files):
+        videos = [Video(video=n, path=n, split="train", recording=n, status="readable") for n in filmed.names]
+        tables.write(tmp_path / "videos.csv", videos, Video)
+        tables.write(tmp_path / "segments.csv", [], tables.Segment)
         options = tiny.options(model={"states": 3}, training={"epochs": 1}, hold_out=[], hold_out_share=0)
-        out = {
-            name: tmp_path / "run" / "seed-0" / file
-            for name, file in (("model", "model.safetensors"), ("history", "h.csv"))
-        }
-        tables_ = {"videos": tmp_path / "videos.csv", "segments": tmp_path / "segments.csv"}
+        folder = tmp_path / "run" / "seed-0"
         segmentation_train(
-            **tables_,
-            features=[tmp_path / "reduced.h5"],
-            **out,
-            place=tmp_path / "w",
-            options=options,
+            tmp_path / "videos.csv",
+            tmp_path / "segments.csv",
+            [filmed.reduced],
+            folder / "model.safetensors",
+            folder / "history.csv",
+            tmp_path / "w",
+            options,
             device="cpu",
+            code="test",
             **files,
         )
-        return out["model"]
+        return folder / "model.safetensors"
 
-    return train, root
-
-
-def test_a_video_tells_the_same_as_its_features(filmed, tmp_path):
-    train, root = filmed
-    path = train(frames=[tmp_path / "frames.h5"], basis=tmp_path / "basis.safetensors")
-    wanted = told(tmp_path / "reduced.h5", path, tmp_path, item="v2.mp4")
-    assert told(tmp_path / "f.h5", path, tmp_path, item="v2.mp4") == wanted
-    assert told(root / "v2.mp4", path, tmp_path) == wanted
+    return train
 
 
-def test_a_checkpoint_that_lacks_what_a_video_takes_says_so(filmed, tmp_path):
-    train, root = filmed
-    with pytest.raises(ConfigError, match="does not say how frames are read"):
-        told(root / "v0.mp4", train(), tmp_path)
-    with pytest.raises(DataError, match="it has 96 columns, but the model was trained on features of 4"):
-        told(root / "v0.mp4", train(frames=[tmp_path / "frames.h5"]), tmp_path)
+def test_a_video_tells_the_same_as_its_features(filmed, trained_on, tmp_path):
+    path = trained_on(filmed, frames=[filmed.frames], basis=filmed.basis, weights=filmed.weights)
+    (tmp_path / "elsewhere").mkdir()
+    for file in path.parent.glob("*.safetensors"):  # the folder alone is enough
+        shutil.copy(file, tmp_path / "elsewhere")
+    path = tmp_path / "elsewhere" / path.name
+    wanted = told(filmed.reduced, path, tmp_path, item="v2.mp4")
+    assert told(filmed.features, path, tmp_path, item="v2.mp4") == wanted
+    assert told(filmed.root / "v2.mp4", path, tmp_path) == wanted
+
+
+def test_a_checkpoint_that_lacks_what_a_video_takes_says_so(filmed, trained_on, tmp_path):
+    video, given = filmed.root / "v0.mp4", {"frames": [filmed.frames], "weights": filmed.weights}
+    with pytest.raises(ConfigError, match="components are not beside the checkpoint: put basis.safetensors of the PCA"):
+        told(video, trained_on(filmed, **given), tmp_path)
+    bare = trained_on(filmed, basis=filmed.basis)
+    if filmed.weights is None:
+        with pytest.raises(ConfigError, match="does not say how the frames behind its features are made"):
+            told(video, bare, tmp_path)
+        return
+    with pytest.raises(ConfigError, match=f"give by --weights the file whose SHA-256 is {sha256_of(filmed.weights)}"):
+        told(video, bare, tmp_path)
+    with pytest.raises(DataError, match="these are other weights"):
+        segment(video, bare, SegmentOptions(), weights=filmed.basis, device="cpu")
+
+
+def test_columns_before_the_pca_are_known_too(filmed, trained_on, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((5, 7), np.float32))
+    with pytest.raises(
+        DataError, match=r"has 7 columns, but the model was trained on features of 4 \(or \d+ before its PCA"
+    ):
+        told(tmp_path / "x.npy", trained_on(filmed, basis=filmed.basis), tmp_path)

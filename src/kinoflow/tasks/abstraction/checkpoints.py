@@ -1,24 +1,20 @@
 """The checkpoint of an abstraction run, which with its folder is all that is needed to name sets of clips.
 
-model.safetensors        network, vectors of the nodes, taxonomy, scales, options, how the features are made
-extractor.<suffix>       the weights of the network behind the features, where the training was given them
-basis.safetensors        the components that features are reduced to, where there are some
+It holds the network, vectors of the nodes, the taxonomy, scales and options; beside it lie the files that features take
+(``kinoflow.features.origin``).
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from kinoflow.errors import DataError
-from kinoflow.media.options import FramesOptions
+from kinoflow.features.origin import Origin
 from kinoflow.options import check
-from kinoflow.store.files import sha256_of, write_bytes
-from kinoflow.store.shards import Shard
 from kinoflow.tasks.abstraction import taxonomy_files
 from kinoflow.tasks.abstraction.model import ClipClassifier, SetModel, rebuild
 from kinoflow.tasks.abstraction.options import AbstractionOptions
@@ -27,62 +23,6 @@ from kinoflow.tasks.abstraction.taxonomy import Taxonomy
 from kinoflow.training import checkpoint
 
 ROOM = "abstraction"
-DRAWN = "drawn"  # in place of the checksum of weights
-
-
-@dataclass(frozen=True)
-class Extractor:
-    """How the features were made that a model reads.
-
-    attrs: of their shards. frames: how the frames are made that they were computed from; None: not known. weights, basis:
-    names of copies beside the checkpoint; "": there is none. basis_hash: SHA-256 of the components, "" without any.
-    """
-
-    attrs: dict[str, Any]
-    frames: FramesOptions | None = None
-    weights: str = ""
-    basis: str = ""
-    basis_hash: str = ""
-
-    @classmethod
-    def of(cls, attrs: dict[str, Any], weights: Path | None, basis: Path | None, frames: Path | None) -> Self:
-        """Return what is known; DataError if the weights are not those that the features were made with."""
-        if weights and attrs.get("weights") not in (None, sha256_of(weights)):
-            raise DataError(
-                f"{weights}: the features were not made with these weights; give the file that they were made with"
-            )
-        made = (
-            check(FramesOptions, json.loads(Shard(frames).attrs.get("options", "{}")), str(frames)) if frames else None
-        )
-        return cls(
-            attrs={key: value for key, value in attrs.items() if isinstance(value, str)},
-            frames=made,
-            weights=f"extractor{weights.suffix}" if weights else "",
-            basis=f"basis{basis.suffix}" if basis else "",
-            basis_hash=sha256_of(basis) if basis else "",
-        )
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options of the extraction; empty for features from outside."""
-        return json.loads(self.attrs.get("extractor", "{}"))
-
-    @property
-    def backbone(self) -> str:
-        """The name of the network behind the features; "features" for those from outside."""
-        return self.options.get("backbone", "features")
-
-    def about(self) -> dict[str, Any]:
-        """Return the same as JSON values."""
-        frames = self.frames and self.frames.model_dump(mode="json")
-        copies = {"weights": self.weights, "basis": self.basis, "basis_hash": self.basis_hash}
-        return {"attrs": self.attrs, "frames": frames} | copies
-
-    @classmethod
-    def from_about(cls, about: dict[str, Any], source: str) -> Self:
-        """Return what ``about`` has told."""
-        frames = about["frames"] and check(FramesOptions, about["frames"], source)
-        return cls(**about | {"frames": frames})
 
 
 @dataclass(frozen=True)
@@ -97,7 +37,7 @@ class Trained:
     vectors: np.ndarray
     options: AbstractionOptions
     majority: dict[int, int]
-    extractor: Extractor
+    origin: Origin
     dataset: str
 
     def reader(self, batch: int = 256) -> Reader:
@@ -112,7 +52,7 @@ class Trained:
             "network": self.network.about(),
             "taxonomy": taxonomy_files.to_json(self.taxonomy),
             "majority": {str(size): label for size, label in self.majority.items()},
-            "extractor": self.extractor.about(),
+            "origin": self.origin.about(),
             "dataset": self.dataset,
             "seed": seed,
         }
@@ -132,13 +72,6 @@ def save(path: Path, trained: Trained, seed: int) -> None:
     checkpoint.save(path, _Bundle(trained.network, trained.vectors), trained.about(seed))
 
 
-def copy_extractor(model: Path, weights: Path | None, basis: Path | None) -> None:
-    """Put the extractor's weights and components beside a checkpoint."""
-    for file, name in ((weights, "extractor"), (basis, "basis")):
-        if file:
-            write_bytes(model.parent / f"{name}{file.suffix}", file.read_bytes())
-
-
 def read_checkpoint(path: Path) -> Trained:
     """Return the network of a checkpoint of this room; DataError if it is another file."""
     tensors, about = checkpoint.read(path)
@@ -156,7 +89,7 @@ def read_checkpoint(path: Path) -> Trained:
         vectors=bundle.node_vectors.numpy(),
         options=check(AbstractionOptions, about["options"], str(path)),
         majority={int(size): label for size, label in about["majority"].items()},
-        extractor=Extractor.from_about(about["extractor"], str(path)),
+        origin=Origin.from_about(about["origin"], str(path)),
         dataset=about["dataset"],
     )
 

@@ -99,7 +99,8 @@ def naming_table(runs: Sequence[Run], which: str, caption: str) -> Table:
         Column("run", "name"), Column("what it is"), *(Column(NAMES.get(key, f"of {key[1:]}"), "number") for key in keys)
     )  # fmt: skip
     strong = "Classify, then common ancestor is stronger than it looks, for one clip above all: its errors add up with the set."
-    notes = (MEANS, strong, *_intervals(runs, "shares of sizes 2 to 4", "naming", which))
+    known = [strong] if any(run.options.network.kind == "classifier" for run in runs) else []
+    notes = (MEANS, *known, *_intervals(runs, "shares of sizes 2 to 4", "naming", which))
     return Table(caption, columns, tuple(rows), notes=notes, highlight=(0,))
 
 

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from kinoflow.errors import DataError
+from kinoflow.features.origin import Origin
 from kinoflow.features.weights import read
 from kinoflow.stage import In, Out
 from kinoflow.tasks.abstraction import taxonomy_files
 from kinoflow.tasks.abstraction import vectors as semantic
-from kinoflow.tasks.abstraction.checkpoints import Extractor, Trained, save
+from kinoflow.tasks.abstraction.checkpoints import Trained, save
 from kinoflow.tasks.abstraction.model import SetModel
 from kinoflow.tasks.abstraction.options import AbstractionOptions, NetworkOptions
 from kinoflow.training import checkpoint as checkpoints
@@ -48,7 +49,7 @@ def abstraction_import(
                 " give the files of the same release"
             )
     options = AbstractionOptions(network=network.network, rows=None)
-    save(model, Trained(network, tree, known.nodes, options, {}, Extractor({}), dataset), seed=0)
+    save(model, Trained(network, tree, known.nodes, options, {}, Origin(), dataset), seed=0)
 
 
 def network_of(state: Mapping[str, Tensor], path: Path, pooled: bool = False) -> SetModel:

@@ -1,5 +1,6 @@
 """The stage `name`: what clips have in common, by a checkpoint alone."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from kinoflow.errors import ConfigError
+from kinoflow.features.remake import remade
 from kinoflow.metrics.scores import softmax
 from kinoflow.progress import log
 from kinoflow.stage import In, Out, State
 from kinoflow.store.files import write_json
 from kinoflow.tasks.abstraction.checkpoints import Trained, read_checkpoint
 from kinoflow.tasks.abstraction.evaluate import OWN
-from kinoflow.tasks.abstraction.extraction import clip_features
+from kinoflow.tasks.abstraction.items import Items, item_features
 from kinoflow.tasks.abstraction.model import ClipClassifier
 from kinoflow.tasks.abstraction.options import NameOptions
 from kinoflow.training.devices import device_of
@@ -54,12 +56,38 @@ def name(
     trained = read_checkpoint(checkpoint)
     trained.network.to(device_of(device))
     stretch = (options.start, np.inf if options.end is None else options.end)
-    rows, folder = trained.options.rows, checkpoint.parent
-    features = clip_features(clips, trained.extractor, folder, weights, rows, stretch, device)
+    features = clip_features(clips, trained, checkpoint.parent, weights, stretch, device)
     found = told(trained, features, options.top)
     _say(clips, found)
     if json is not None:
         write_json(json, _as_json(clips, found))
+
+
+def clip_features(
+    clips: Sequence[Path],
+    trained: Trained,
+    folder: Path,
+    weights: Path | None,
+    stretch: tuple[float, float],
+    device: str,
+) -> np.ndarray:
+    """Return the features (n, D) float32 of clips, each a stretch of a video, from its start to its end in seconds.
+
+    folder: that of the checkpoint, with copies of weights and components. weights: a file, where there is no copy.
+    Raises ConfigError or DataError, in one sentence, for what is missing or a file that cannot be read.
+    """
+    names = tuple(os.fspath(path) for path in clips)
+    items = Items(
+        names=names,
+        labels=np.full((len(names), 1), -1, np.int32),
+        videos=names,
+        start=np.full(len(names), stretch[0]),
+        end=np.full(len(names), stretch[1]),
+        texts=("",) * len(names),
+        recordings=names,
+    )
+    with remade(clips, trained.origin, folder, weights, device) as shard:
+        return item_features(items, [shard.path], trained.options.rows)
 
 
 def told(trained: Trained, features: np.ndarray, top: int) -> Answer:

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from kinoflow.errors import DataError
+from kinoflow.features.origin import Origin, copy_beside
 from kinoflow.metrics.abstraction import in_top
 from kinoflow.options import resolved
 from kinoflow.stage import In, Out, State
 from kinoflow.store.shards import Shard
 from kinoflow.tasks.abstraction import set_files, taxonomy_files
 from kinoflow.tasks.abstraction import vectors as semantic
-from kinoflow.tasks.abstraction.checkpoints import Extractor, Trained, copy_extractor, run_label, save
+from kinoflow.tasks.abstraction.checkpoints import Trained, run_label, save
 from kinoflow.tasks.abstraction.data import Clips, classes_of, load_clips, usable
 from kinoflow.tasks.abstraction.log_lines import Log
 from kinoflow.tasks.abstraction.loss import set_losses, share_right
@@ -78,11 +79,11 @@ def abstraction_train(
     """
     plan = planned(options, sets, taxonomy, vectors, segments, features, validation)
     network = plan.network(options, seed)
-    extractor = Extractor.of(Shard(features[0]).attrs, weights, basis, frames)
-    trained = Trained(network, plan.taxonomy, plan.vectors, options, plan.majority, extractor, dataset)
+    origin = Origin.of(Shard(features[0]).attrs, weights, basis, frames)
+    trained = Trained(network, plan.taxonomy, plan.vectors, options, plan.majority, origin, dataset)
     known = [p for p in (sets, taxonomy, vectors, segments, *features, validation) if p]
     with workplace(place, known, resolved(options), seed, dataset, code) as mine:
-        told = plan.trainee(network, options, _log(model, plan, options, dataset, extractor))
+        told = plan.trainee(network, options, _log(model, plan, options, dataset, origin))
         rows = fit(
             told,
             options.training,
@@ -94,14 +95,14 @@ def abstraction_train(
         )
         if is_first():
             rows.write_csv(history)
-            copy_extractor(model, weights, basis)
+            copy_beside(model, weights, basis)
             save(model, trained, seed)
 
 
-def _log(model: Path, plan: "Training", options: AbstractionOptions, dataset: str, extractor: Extractor) -> Log | None:
+def _log(model: Path, plan: "Training", options: AbstractionOptions, dataset: str, origin: Origin) -> Log | None:
     if not options.log_lines or not is_first():
         return None
-    name = published_name(options, dataset, extractor.backbone)
+    name = published_name(options, dataset, origin.backbone)
     return Log(model.parent / "logs", name, options.log_lines, Plan.of(len(plan.sets), options.training).per_epoch)
 
 

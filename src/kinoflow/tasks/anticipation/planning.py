@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import nn
 
 from kinoflow.datasets.actions import Classes, Rows, read_classes, read_rows
 from kinoflow.errors import ConfigError, DataError
+from kinoflow.features.origin import Origin
 from kinoflow.progress import log
+from kinoflow.store.shards import Shard
 from kinoflow.tasks.anticipation import data
 from kinoflow.tasks.anticipation.backbones import WIDTHS
-from kinoflow.tasks.anticipation.carry import carried
 from kinoflow.tasks.anticipation.data import Reader, Samples, Sequences
 from kinoflow.tasks.anticipation.ensemble import TeacherAttention
 from kinoflow.tasks.anticipation.model import Student
@@ -153,16 +153,13 @@ def begin(student: Student, path: Path) -> None:
     log.info("weights %s: %d of %d taken over", path.name, len(fitting), len(own))
 
 
-def carried_along(
+def origin_of(
     features: Sequence[Path] | None, pictures: Path | None, extractor: Path | None, basis: Path | None
-) -> tuple[dict[str, Any], dict[str, nn.Module]]:
-    """Return how features are made, as a checkpoint carries it, and the modules for that; nothing without ``pictures``."""
-    if pictures is None:
-        if extractor or basis:
-            raise ConfigError(
-                "pictures: to carry how features are made, name one of the frame shards that they come from"
-            )
-        return {}, {}
-    if not features:
-        raise ConfigError("pictures: only features of shards can be carried along; leave it out")
-    return carried(features[0], extractor, basis, pictures)
+) -> Origin:
+    """Return how features are made, as a checkpoint says it; ConfigError for files of features that are not of shards."""
+    if features:
+        return Origin.of(Shard(features[0]).attrs, extractor, basis, pictures)
+    for name, file in (("pictures", pictures), ("extractor", extractor), ("basis", basis)):
+        if file:
+            raise ConfigError(f"{name}: this tells how features of shards are made, and there are none; leave it out")
+    return Origin()

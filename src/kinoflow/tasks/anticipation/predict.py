@@ -11,6 +11,8 @@ import torch
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.features.arrays import read_matrix
+from kinoflow.features.origin import Origin
+from kinoflow.features.remake import check_readable, remade, weights_of
 from kinoflow.metrics.anticipation import best_k
 from kinoflow.metrics.scores import softmax
 from kinoflow.progress import Progress, log
@@ -19,7 +21,6 @@ from kinoflow.store import tables
 from kinoflow.store.files import write_json
 from kinoflow.store.shards import Shard
 from kinoflow.tasks.anticipation import dense, windows
-from kinoflow.tasks.anticipation.carry import Eye
 from kinoflow.tasks.anticipation.data import means
 from kinoflow.tasks.anticipation.options import AnticipateOptions
 from kinoflow.tasks.anticipation.scoring import Scorer, Trained, read_checkpoint, run_name
@@ -27,6 +28,7 @@ from kinoflow.training.devices import device_of
 
 DIGITS = 6
 ARRAYS = (".npy", ".npz", ".hdf5", ".h5")
+TOGETHER = 16  # videos whose frames and features are kept at once
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,18 @@ def anticipate(
     options: AnticipateOptions,
     table: Out | None = None,
     json: Out | None = None,
+    weights: In | None = None,
     rate: float | None = None,
     device: str = "auto",
 ) -> None:
     """Say what is done next in videos. A file that cannot be read costs its own row only.
 
     videos: video files, feature files of one video each (npy, npz, HDF5 with rows in time), or feature shards of kinoflow
-    checkpoint: the student, model.safetensors of a run of anticipation
+    checkpoint: the student, model.safetensors of a run of anticipation, in its folder
     table: a table to write, a row for each moment: video, at, reason, and the likeliest classes with their probabilities;
      without table and json, what is likeliest is said
     json: the same to write as JSON
+    weights: the weights of the network behind the features of videos, where the checkpoint's folder has no copy of them
     rate: rows per second of feature files that do not say their times
     device: cpu, cuda, or auto: CUDA where there is some
     """
@@ -62,11 +66,12 @@ def anticipate(
         raise ConfigError("videos: give at least one")
     trained = read_checkpoint(checkpoint)
     reader = Anticipator(trained, options, Arithmetic(device_of(device)), rate)
+    eye = Eye(trained.origin, checkpoint.parent, weights, device)
     answers: list[Answer] = []
     with Progress(f"anticipate {run_name(checkpoint)}", total=len(videos), items="files") as progress:
-        for path in videos:
-            answers += reader.answers(path)
-            progress.step()
+        for group in _grouped(videos):
+            answers += reader.answers_of_videos(eye, group) if is_video(group[0]) else reader.answers(group[0])
+            progress.step(len(group))
     if table is None and json is None:
         _say(answers)
     if table is not None:
@@ -76,6 +81,62 @@ def anticipate(
     lost = [answer for answer in answers if not answer.guesses]
     for answer in lost:
         log.warning("%r: nothing can be told: %s", answer.video, answer.reason)
+
+
+def is_video(path: Path) -> bool:
+    """Tell a video from a file of features."""
+    return not path.name.endswith(ARRAYS)
+
+
+def _grouped(paths: Sequence[Path]) -> list[list[Path]]:
+    """Return files in their order: videos that follow each other a few at a time, everything else alone."""
+    groups: list[list[Path]] = []
+    for path in paths:
+        joins = groups and is_video(path) and is_video(groups[-1][0]) and len(groups[-1]) < TOGETHER
+        groups[-1].append(path) if joins else groups.append([path])
+    return groups
+
+
+@dataclass(frozen=True)
+class Eye:
+    """What turns videos into the features that a student was trained on.
+
+    folder: that of the checkpoint. weights: of the network behind the features, where there is no copy.
+    """
+
+    origin: Origin
+    folder: Path
+    weights: Path | None
+    device: str
+
+    def rows(self, videos: Sequence[Path]) -> dict[str, tuple[np.ndarray, np.ndarray] | str]:
+        """Return features (T, D) and times (T,) of each video by its name, or why there are none.
+
+        Videos are made together, as the start of a network takes longer than a short video; where one of them breaks off, each
+        by itself. Raises ConfigError or DataError if no video can be read with this checkpoint.
+        """
+        weights_of(self.origin, self.folder, self.weights)
+        lost = {name: reason for name in map(os.fspath, videos) if (reason := _unreadable(name))}
+        return lost | self._made([video for video in videos if os.fspath(video) not in lost])
+
+    def _made(self, videos: Sequence[Path]) -> dict[str, tuple[np.ndarray, np.ndarray] | str]:
+        if not videos:
+            return {}
+        try:
+            with remade(videos, self.origin, self.folder, self.weights, self.device) as shard:
+                return {name: (np.array(shard.rows(name)), np.array(shard.times(name))) for name in shard.videos}
+        except DataError as error:
+            if len(videos) == 1:
+                return {os.fspath(videos[0]): str(error)}
+        return {name: found for video in videos for name, found in self._made([video]).items()}
+
+
+def _unreadable(video: str) -> str:
+    try:
+        check_readable(video)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 class Anticipator:
@@ -90,10 +151,22 @@ class Anticipator:
             )
         self.trained, self.options, self.rate = trained, options, rate
         self.scorer = Scorer(trained.network.eval(), how)
-        self._eye: Eye | None = None
+
+    def answers_of_videos(self, eye: Eye, videos: Sequence[Path]) -> list[Answer]:
+        """Return what is told of videos, as of files."""
+        found = eye.rows(videos)
+        return [answer for name in map(os.fspath, videos) for answer in self._answers(name, found[name])]
+
+    def _answers(self, name: str, found: tuple[np.ndarray, np.ndarray] | str) -> list[Answer]:
+        if isinstance(found, str):
+            return [Answer(name, None, found)]
+        try:
+            return self._told(name, *found)
+        except DataError as error:
+            return [Answer(name, None, str(error))]
 
     def answers(self, path: Path) -> list[Answer]:
-        """Return what is told of a file: one answer, or one for each step of it (``dense``)."""
+        """Return what is told of a file of features: one answer for each video in it, or one for each step (``dense``)."""
         name = os.fspath(path)
         try:
             return [answer for video, rows, times in self._read(path) for answer in self._told(video, rows, times)]
@@ -104,9 +177,6 @@ class Anticipator:
         """Return the videos of a file: name, features (T, D), times (T,)."""
         if not path.is_file():
             raise DataError(f"there is no file {os.fspath(path)!r}; correct the name")
-        if not path.name.endswith(ARRAYS):
-            self._eye = self._eye or Eye(self.trained.carried, self.trained.extra)
-            return [(os.fspath(path), *self._eye.rows(path))]
         shard = _shard(path)
         if shard:
             return [(video, shard.rows(video), shard.times(video)) for video in shard.videos]

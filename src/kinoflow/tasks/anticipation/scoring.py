@@ -5,7 +5,6 @@ go together.
 """
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from kinoflow.datasets.actions import Classes
 from kinoflow.errors import DataError
 from kinoflow.features.arithmetic import Arithmetic
+from kinoflow.features.origin import Origin
 from kinoflow.options import check
 from kinoflow.progress import Progress
 from kinoflow.tasks.anticipation.data import Sequences
@@ -38,8 +38,7 @@ class Trained:
     counts: tuple[int, ...]
     dataset: str
     teaching: dict[str, Any] = field(default_factory=dict)  # policies, records, missing; empty without a teacher
-    carried: dict[str, Any] = field(default_factory=dict)  # how features are made, where the checkpoint can make them
-    extra: Mapping[str, torch.Tensor] = field(default_factory=dict)  # tensors of that
+    origin: Origin = field(default_factory=Origin)  # how the features were made
     seed: int = 0
 
     def about(self) -> dict[str, Any]:
@@ -53,7 +52,7 @@ class Trained:
             "counts": self.counts,
             "dataset": self.dataset,
             "teaching": self.teaching,
-            "carried": self.carried,
+            "origin": self.origin.about(),
             "seed": self.seed,
         }
 
@@ -76,8 +75,7 @@ def read_checkpoint(path: Path) -> Trained:
         counts=tuple(about["counts"]),
         dataset=about["dataset"],
         teaching=about["teaching"],
-        carried=about["carried"],
-        extra={name: value for name, value in tensors.items() if not name.startswith(STUDENT)},
+        origin=Origin.from_about(about["origin"], str(path)),
         seed=about["seed"],
     )
 

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from kinoflow.features.arithmetic import Arithmetic
+from kinoflow.features.origin import copy_beside
 from kinoflow.metrics.anticipation import top_ks
 from kinoflow.options import resolved
 from kinoflow.stage import Folder, In, Out, State
 from kinoflow.tasks.anticipation import loss
 from kinoflow.tasks.anticipation.model import Said, Student
 from kinoflow.tasks.anticipation.options import AnticipationOptions
-from kinoflow.tasks.anticipation.planning import Planned, begin, carried_along, network, planned
+from kinoflow.tasks.anticipation.planning import Planned, begin, network, origin_of, planned
 from kinoflow.tasks.anticipation.schedule import kd_rate
 from kinoflow.tasks.anticipation.scoring import Scorer, Trained, run_name
 from kinoflow.training import checkpoint
@@ -63,9 +64,9 @@ def anticipation_train(
     root: a folder of feature files, or an LMDB, in place of shards
     teacher: the records of a teacher, or of several for the loss ens_distill
     weights: the checkpoint of another student to begin with; what does not fit stays as drawn
-    pictures: one of the frame shards that the features were computed from: the checkpoint then reads videos by itself
-    extractor: the file of weights that the features were computed with, to be carried along; not for drawn weights
-    basis: the basis of the PCA that reduced the features, to be carried along
+    pictures: a shard of the frames that the features were computed from, which says how these are made
+    extractor: the weights of the network behind the features; a copy goes beside the checkpoint, so that it reads videos alone
+    basis: the components of the PCA that reduced the features; copied too
     dataset: its name
     device: cpu, cuda, or auto: CUDA where there is some
     code: fingerprint of the stage's code; found out if not given
@@ -76,7 +77,7 @@ def anticipation_train(
     if weights:
         begin(student, weights)
     known = [actions, classes, *(features or ()), *(frames or ()), *(teacher or ()), *([weights] if weights else ())]
-    about, parts = carried_along(features, pictures, extractor, basis)
+    origin = origin_of(features, pictures, extractor, basis)
     trained = Trained(
         student,
         options,
@@ -84,8 +85,8 @@ def anticipation_train(
         plan.counts(),
         dataset,
         plan.teaching.about() if plan.teaching else {},
-        about,
-        seed=seed,
+        origin,
+        seed,
     )
     with workplace(place, known, resolved(options, TESTING), seed, dataset, code) as mine:
         told = StudentTrainee(whole, plan, Arithmetic(device_of(device)))
@@ -93,7 +94,8 @@ def anticipation_train(
         rows = fit(told, options.training, seed, mine, name, device=device, events=model.parent / "events")
         if is_first():
             rows.write_csv(history)
-            checkpoint.save(model, nn.ModuleDict({**whole, **parts}), trained.about())
+            copy_beside(model, extractor, basis)
+            checkpoint.save(model, whole, trained.about())
 
 
 # ---------------------------------------------------------------- what the training loop asks for

@@ -37,6 +37,7 @@ def segment(
     source: In,
     checkpoint: In,
     options: SegmentOptions,
+    weights: In | None = None,
     table: Out | None = None,
     picture: Out | None = None,
     device: str = "auto",
@@ -45,7 +46,8 @@ def segment(
     """Cut one video into steps, with a checkpoint alone.
 
     source: the video, or its features: npy, npz, HDF5, or a feature shard
-    checkpoint: model.safetensors of a segmentation run
+    checkpoint: model.safetensors of a segmentation run, in its folder
+    weights: the weights of the network behind the features of a video, where the checkpoint's folder has no copy of them
     table: a table to write: start, end, state, step, posterior; without table and picture the longest segments are said
     picture: a timeline to write, SVG
     device: cpu, cuda, or auto: CUDA where there is some
@@ -53,7 +55,7 @@ def segment(
     """
     trained, where = read_checkpoint(checkpoint), device_of(device)
     _check_task(trained, options.task)
-    rows, times = rows_of(source, trained, options, device)
+    rows, times = rows_of(source, trained, checkpoint.parent, options, weights, device)
     model = trained.model_of(options.task).to(where)
     limited = None
     if trained.labelled and options.task:

@@ -1,6 +1,5 @@
 """The stage that trains a hidden semi-Markov model of videos, with or without labels."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from kinoflow.errors import DataError
+from kinoflow.features.origin import Origin, copy_beside
 from kinoflow.options import resolved
 from kinoflow.progress import log
 from kinoflow.stage import In, Out, State
-from kinoflow.store.shards import Shard
 from kinoflow.tasks.segmentation import initial, limits
 from kinoflow.tasks.segmentation.batches import batch_order, first_videos, mini_batches
 from kinoflow.tasks.segmentation.data import Films, Item, read_films
@@ -67,13 +66,14 @@ def segmentation_train(
     steps: the tasks' steps in their order: task, number, action; without it a task has the steps of its videos
     narration: windows in which a narrator speaks of a step: video, start, end, action
     frames: the shards of frames that the features were made of; with these the checkpoint can say how to read a video
-    basis: the basis of the features' PCA, to go into the checkpoint, so that it can be used with a video alone
-    weights: the file of weights of the network that made the features, to go into the checkpoint
+    basis: the components of the features' PCA; a copy goes beside the checkpoint, so that it can be used with a video alone
+    weights: the weights of the network behind the features; copied too
     dataset: its name
     device: cpu, cuda, or auto: CUDA where there is some
     code: fingerprint of the stage's code; found out if not given
     """
     films = read_films(videos, segments, features, options.rows, options.labels, steps, narration)
+    origin = Origin.of(films.features.about, weights, basis, frames[0] if frames else None)
     limits.check(films, options.constraints, options.labelled, "constraints")
     limits.check(films, options.test.constraints, options.labelled, "test.constraints")
     parts = parted(films, options)
@@ -102,14 +102,13 @@ def segmentation_train(
             films.features.columns,
             films.features.whole,
             films.seconds,
-            films.features.about,
             label_counts([*parts.train, *parts.validation]),
+            origin,
             dataset,
-            json.loads(Shard(frames[0]).attrs.get("options", "null")) if frames else None,
-            {name: path.read_bytes() for name, path in (("basis", basis), ("weights", weights)) if path},
         )
         if is_first():
             rows.write_csv(history)
+            copy_beside(model, weights, basis)
             checkpoint.save(model, trained.whole(), trained.about(seed))
 
 

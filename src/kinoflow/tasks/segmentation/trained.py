@@ -1,15 +1,14 @@
 """A trained segmentation: its models, and all that is needed to use them; to and from a checkpoint."""
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from kinoflow.errors import ConfigError, DataError
+from kinoflow.features.origin import Origin
 from kinoflow.options import check
 from kinoflow.tasks.segmentation.labels import Vocabulary
 from kinoflow.tasks.segmentation.model import SegmentModel
@@ -25,9 +24,8 @@ class Trained:
     """What a checkpoint holds.
 
     models: by task, one of the name ``MIXED`` for all. columns: of the features, that rows are made of. seconds: of a row.
-    width: columns that the features have. features: attributes of the shards that were trained on, which say how features are
-    made. counts: rows of each label of each task among the training videos. pictures: options of the frames that features were
-    made of. carried: files that making features takes, by name: ``basis`` of their PCA, ``weights`` of their network.
+    width: columns that the features have. counts: rows of each label of each task among the training videos. origin: how the
+    features were made.
     """
 
     models: dict[str, SegmentModel]
@@ -36,11 +34,9 @@ class Trained:
     columns: np.ndarray
     width: int
     seconds: float
-    features: dict[str, Any]
     counts: dict[str, dict[int, int]]
+    origin: Origin
     dataset: str = ""
-    pictures: dict[str, Any] | None = None
-    carried: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def labelled(self) -> bool:
@@ -63,8 +59,7 @@ class Trained:
 
     def whole(self) -> nn.ModuleDict:
         """Return all models as one module, to be saved."""
-        models = {f"model{number}": model for number, model in enumerate(self.models.values())}
-        return nn.ModuleDict(models | ({"carried": _Files(self.carried)} if self.carried else {}))
+        return nn.ModuleDict({f"model{number}": model for number, model in enumerate(self.models.values())})
 
     def about(self, seed: int) -> dict[str, Any]:
         """Return JSON values that say how to build it again."""
@@ -77,20 +72,10 @@ class Trained:
             "columns": self.columns.tolist(),
             "width": self.width,
             "seconds": self.seconds,
-            "features": self.features,
             "counts": [[task, sorted(counts.items())] for task, counts in self.counts.items()],
             "dataset": self.dataset,
-            "pictures": self.pictures,
+            "origin": self.origin.about(),
         }
-
-
-class _Files(nn.Module):
-    """Files, as tensors of their bytes."""
-
-    def __init__(self, files: dict[str, bytes]):
-        super().__init__()
-        for name, content in sorted(files.items()):
-            self.register_buffer(name, torch.frombuffer(bytearray(content), dtype=torch.uint8))
 
 
 def read_checkpoint(path: Path) -> Trained:
@@ -108,24 +93,10 @@ def read_checkpoint(path: Path) -> Trained:
         columns=np.array(about["columns"], np.int64),
         width=about["width"],
         seconds=about["seconds"],
-        features=about["features"],
         counts={task: dict(map(tuple, counts)) for task, counts in about["counts"]},
         dataset=about["dataset"],
-        pictures=about["pictures"],
-        carried={
-            name.removeprefix("carried."): value.numpy().tobytes()
-            for name, value in tensors.items()
-            if name.startswith("carried.")
-        },
+        origin=Origin.from_about(about["origin"], str(path)),
     )
     checkpoint.load_into(trained.whole(), tensors, path)
     trained.whole().eval()
     return trained
-
-
-def extractor_of(features: dict[str, Any]) -> dict[str, Any]:
-    """Return how features were made, as their shards say it: {} where they came as files from outside."""
-    try:
-        return json.loads(features.get("extractor", "{}"))
-    except ValueError:
-        return {}
