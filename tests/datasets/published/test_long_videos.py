@@ -49,6 +49,8 @@ def test_the_real_release_is_split_as_published(real):
 def test_the_real_annotation_files_are_all_read_and_the_others_are_listed(real):
     assert len(real.annotations) == 1260 and sum(map(len, real.annotations.values())) == 9366
     assert len(real.unannotated) == 2750 - 1260
+    lost = {split: len({*rows} & {*real.unannotated}) for split, rows in real.splits.items()}
+    assert lost == {"train": 1183, "validation": 127, "test": 180, "related": 0, "unused": 0}
     assert all(
         0 <= step < len(real.primary[task].steps) for (task, _), each in real.annotations.items() for step, *_ in each
     )
