@@ -91,7 +91,11 @@ class DatasetRules:
             self._need(f"datasets.{dataset.name}.annotations.path", options.path)
         return [dataset.fetched] if dataset.fetched else []
 
-    def place(self, wildcards: Any) -> str:
+    def place(self, wildcards: Any, input: Any) -> str:
+        """Return the folder of the files as they were fetched or lie with the user; not recorded."""
+        return self._dataset(wildcards).place
+
+    def linked(self, wildcards: Any) -> str:
         """Return the folder that links lead into. It is recorded: those of a moved folder are made anew."""
         return self._dataset(wildcards).place
 

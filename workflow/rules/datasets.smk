@@ -53,7 +53,7 @@ rule download:
         scan=flow.datasets.options("scan"),
         raw="data/{dataset}/raw",
         data="data/{dataset}",
-        root=flow.datasets.root,
+        root=flow.datasets.place,
     shell:
         "python -m kinoflow download --raw {params.raw} --marker {output} --options {params.options:q} --log {log}"
         " && python -m kinoflow lists --root {params.root:q} --data {params.data} --options {params.scan:q}"
@@ -76,7 +76,7 @@ rule task_links:
         code=flow.code("kinoflow.datasets.published.long_videos:task_links"),
         options=flow.datasets.options("which_files"),
         content=flow.datasets.names_digest,
-        place=flow.datasets.place,
+        place=flow.datasets.linked,
         scan=flow.datasets.options("scan"),
         folder=flow.datasets.published,
         data="data/{dataset}",

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from tests.conftest import ROOT
@@ -110,15 +111,20 @@ def test_a_video_of_two_tasks_becomes_two_videos_by_links(release, tmp_path):
     alone = written(release, tmp_path, ["v15_01.npy"], kind="crosstask")
     assert len(alone["splits"]) == 1  # one file, one video
 
+    assert (tmp_path / "links" / names[0]).readlink() == Path("../features/v15_01.npy")  # beside it: both may move
     moved = root.rename(tmp_path / "moved")
     task_links(release, moved, *links[2:])
+    with pytest.raises(DataError, match=r"'v15_01\.npy' and 'v15_01\.txt' may both be the video 'v15_01'"):
+        task_links(release, moved, tmp_path / "data/links", WhichFilesOptions())
+    task_links(release, moved, tmp_path / "data/links", WhichFilesOptions(exclude=("*.txt",)))
+    assert (tmp_path / "data/links" / names[0]).readlink() == moved / "v15_01.npy"
     assert (tmp_path / "links" / names[0]).read_bytes() == b"rows" and (tmp_path / "links.csv").read_bytes() == made
     (moved / "below").mkdir()
     (moved / "v15_01.npy").rename(moved / "below/16815_v15_01.npy")  # one of the task's own, in a folder
     task_links(release, moved, *links[2:])
     assert [path.name for path in (tmp_path / "links").iterdir()] == names[:1]
     with pytest.raises(DataError, match=r"none of the \d+ videos of CrossTask is there"):
-        task_links(release, moved, tmp_path / "links", WhichFilesOptions(include=("*.mp4",)))
+        task_links(release, moved, tmp_path / "links", WhichFilesOptions(include=("*.mp4",), exclude=("*.txt",)))
 
 
 def test_breakfast_becomes_tables(tmp_path):

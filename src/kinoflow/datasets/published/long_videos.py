@@ -1,5 +1,6 @@
 """The stages for published datasets of long videos with many labelled segments each: CrossTask and Breakfast."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -187,8 +188,15 @@ def task_links(
     table: a table to write of the links: link, file
     """
     files = listing.scan(root, 1, options.include, options.exclude, "names")["000"]
-    known = {PurePosixPath(file).stem: PurePosixPath(file) for file in sorted(files)}
     videos = crosstask.read(annotations).videos
+    wanted = {name for row in videos for name in (name_of(row), row[1])}
+    known: dict[str, PurePosixPath] = {}
+    for file in map(PurePosixPath, sorted(files)):
+        if file.stem in wanted and known.setdefault(file.stem, file) != file:
+            raise DataError(
+                f"{root}: {str(known[file.stem])!r} and {str(file)!r} may both be the video {file.stem!r}; leave one out"
+                " with include or exclude"
+            )
     named = [(row, file) for row in videos if (file := known.get(name_of(row)) or known.get(row[1]))]
     if not named:
         raise DataError(f"{root}: none of the {len(videos)} videos of CrossTask is there, as {videos[0][1]}.npy")
@@ -196,8 +204,11 @@ def task_links(
     links.mkdir(parents=True, exist_ok=True)
     for name in {path.name for path in links.iterdir() if path.is_symlink()} - {row.link for row in rows}:
         (links / name).unlink()
+    place, own = root.resolve(), links.parent.resolve()
+    if place.is_relative_to(own):  # fetched beside the links: both move together
+        place = Path(os.path.relpath(place, own / links.name))
     for row in rows:
-        _link(links / row.link, root.resolve() / row.file)
+        _link(links / row.link, place / row.file)
     if table:
         tables.write(table, rows, LinkRow)
     log.info("%d links in %s, to %d files", len(rows), links, len({row.file for row in rows}))
