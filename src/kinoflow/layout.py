@@ -297,7 +297,8 @@ def _dataset(name: str, options: DatasetOptions) -> Dataset:
         origin = json.dumps([source.videos, [[file.name, file.sha256, file.unpack] for file in source.files]])
     unread = () if options.content == "pictures" else ("pictures",)
     values = json.loads(resolved(options, ("source", "watch", "index", "mirror", "annotations", *unread)))
-    folder = f"{name}-{short_hash(origin, json.dumps(values, sort_keys=True))}"
+    links = ("links",) if options.linked else ()
+    folder = f"{name}-{short_hash(origin, json.dumps(values, sort_keys=True), *links)}"
     labels = json.dumps({key: Path(getattr(options.index, key) or "").name for key in LABEL_FILES}, sort_keys=True)
     made = annotation_options(options)
     parts = [resolved(options.index, LABEL_FILES), labels, *([made] if made else [])]

@@ -107,7 +107,7 @@ def test_the_study_of_crosstask_runs_from_features_to_the_report_in_three_minute
         assert (found["videos"], found["scored"], found["unannotated"]) == (2 * TESTED, 2 * TESTED - 1, 1)
         assert found["impossible"] == 0
     with open(tmp_path / "results/crosstask-lhsmm/segmentation/lhsmm/seed-0/history.csv", newline="") as file:
-        first, last = (float(row["nll_per_row"]) for row in csv.DictReader(file))
+        first, last = (float(row["validation/nll_per_row"]) for row in csv.DictReader(file))
     assert last < first and lhsmm["nll"]["validation"]["per_video"] > 0
     ordering, narration = (measures(tmp_path, "hsmm_supervised", f"-{test}") for test in ("ordering", "narration"))
     assert counted["averaged"]["mof"] > 0.9 and ordering["averaged"]["mof"] > 0.9
