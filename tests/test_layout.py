@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from kinoflow.config import merge
 from kinoflow.layout import Layout, contents
 from kinoflow.runs import Runs
+from kinoflow.stock import Stock
 from kinoflow.study import Study
 
 BASE = {
@@ -101,6 +102,30 @@ def test_files_of_crosstask_are_read_by_links_for_each_task():
         fetched.fetched == f"data/{fetched.folder}/fetched.json"
         and fetched.marker == f"data/{fetched.folder}/links.csv"
     )
+
+
+def test_links_are_made_anew_for_other_names_or_another_list_of_videos_alone(tmp_path):
+    release, features = tmp_path / "crosstask_release", tmp_path / "features"
+    (release / "annotations").mkdir(parents=True)
+    features.mkdir()
+    (release / "videos.csv").write_text("1,a,https://x\n")
+
+    def seen() -> tuple[str, str]:
+        mine = published("crosstask", FOLDER | {"path": str(features)}, path=str(tmp_path)).datasets["mine"]
+        stock = Stock(SimpleNamespace(owned=False))
+        return stock.names_digest(mine), stock.published_digest(mine)
+
+    first = seen()
+    (release / "annotations/1_a.csv").write_text("1,0,1\n")
+    labelled = seen()
+    assert labelled[0] == first[0] and labelled[1] != first[1]
+    (features / "a.npy").write_bytes(b"")
+    named = seen()
+    assert named[0] != first[0] and named[1] == labelled[1]
+    (features / "a.npy").write_bytes(b"more")
+    assert seen() == named
+    (release / "videos.csv").write_text("1,a,https://x\n1,b,https://x\n")
+    assert seen()[0] != named[0]
 
 
 def test_steps_and_narration_of_a_run_are_those_of_its_dataset_unless_it_names_others():

@@ -100,7 +100,7 @@ class DatasetRules:
         return self._dataset(wildcards).place
 
     def names_digest(self, wildcards: Any) -> str:
-        """Return a hash of the names of the files that links lead to: what triggers the links, with the annotation files."""
+        """Return a hash of the list of videos and of the names of the files: what triggers the links."""
         return self.stock.names_digest(self._dataset(wildcards)) if self.state.main else ""
 
     def _need(self, key: str, folder: str) -> None:

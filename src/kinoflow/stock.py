@@ -16,6 +16,7 @@ from kinoflow.datasets.published.files import digest_below, digest_of
 from kinoflow.errors import KinoflowError
 from kinoflow.layout import Dataset, Shards, needs_roles
 from kinoflow.run_state import RunState
+from kinoflow.store.files import sha256_of
 
 
 class Stock:
@@ -60,16 +61,18 @@ class Stock:
         return self._published[options.path]
 
     def names_digest(self, dataset: Dataset) -> str:
-        """Return a hash of the names of a folder's files, and of the annotation files; "" where the files are fetched."""
+        """Return what triggers links: hashes of the user's list of videos, and of the names of the user's files."""
         options, place = dataset.options, Path(dataset.place)
+        listed = Path(options.annotations.path) if options.annotations and options.annotations.path else None
+        videos = sha256_of(said(crosstask.places, listed)[0] / crosstask.VIDEOS) if listed and listed.is_dir() else ""
         if dataset.fetched or not place.is_dir():
-            return ""
+            return videos
         key = ("names", dataset.folder)
         if key not in self._scans:
             found = said(listing.scan, place, 1, options.include, options.exclude, "names")["000"]
             lines = "".join(f"{name}\0" for name in sorted(found, key=os.fsencode))
             self._scans[key] = hashlib.sha256(os.fsencode(lines)).hexdigest()[:16]
-        return f"{self._scans[key]} {self.published_digest(dataset)}"
+        return f"{self._scans[key]} {videos}"
 
     def tasks_digest(self, pca: Shards, shard: str) -> str:
         """Return what triggers a shard's projection beside features and basis: the tasks of its videos, if they count."""

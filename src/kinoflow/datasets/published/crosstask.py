@@ -20,6 +20,7 @@ from kinoflow.datasets.splits import RELATED, TEST, TRAIN, UNUSED, VALIDATION
 from kinoflow.errors import DataError
 
 RELEASE, WINDOWS = "crosstask_release", "crosstask_constraints"  # folders, as their archives have them
+VIDEOS = "videos.csv"
 HELD_OUT, SEED = 0.1, 1234  # of each task's training videos; of their shuffle, the same for every task
 
 Row = tuple[str, str]  # task and video
@@ -114,7 +115,7 @@ def read(folder: Path) -> CrossTask:
     release, spoken = places(folder)
     primary, related = (_tasks(release / f"tasks_{kind}.txt") for kind in ("primary", "related"))
     known = primary | related
-    videos, test = (_videos(release / name, known) for name in ("videos.csv", "videos_val.csv"))
+    videos, test = (_videos(release / name, known) for name in (VIDEOS, "videos_val.csv"))
     if not test:
         raise DataError(f"{release / 'videos_val.csv'}: it names no video; take it from a newer release")
     done = _stretches(release / "annotations", known, set(videos))
@@ -128,7 +129,7 @@ def places(folder: Path) -> tuple[Path, Path | None]:
     folder: of the release itself, or one in which it lies or its archives were unpacked, each into a folder of its name
     """
     releases = (folder, folder / RELEASE, folder / RELEASE / RELEASE)
-    release = next((place for place in releases if (place / "videos.csv").is_file()), None)
+    release = next((place for place in releases if (place / VIDEOS).is_file()), None)
     if release is None:
         raise DataError(f"{folder}: there is no videos.csv of CrossTask; unpack crosstask_release.zip there")
     beside = [above / WINDOWS for above in (folder, release.parent, release.parent.parent)]
