@@ -1,13 +1,17 @@
 """Paths: equal options, equal path; what changes no value changes no path; a moved folder is the same folder."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from kinoflow.config import merge
 from kinoflow.layout import Layout, contents
+from kinoflow.runs import Runs
+from kinoflow.stock import Stock
 from kinoflow.study import Study
 
 BASE = {
@@ -17,6 +21,9 @@ BASE = {
     "features": {"net": {"from": "frames", "frames": "small"}},
     "pca": {"two": {"features": "net", "components": 2}},
 }
+
+
+LABELLED = {"mine": {"index": {"labels": "/labels.csv"}}}
 
 
 def layout(weights: dict | None = None, **values) -> Layout:
@@ -69,6 +76,77 @@ def test_published_annotations_move_the_index_by_what_is_read_and_not_by_its_pla
     assert mine.annotated != second.datasets["mine"].annotated
     (values,) = contents(first).values()
     assert values[mine.annotated.split("/", 2)[2]]["kind"] == "ucf101" and "lists" not in json.dumps(values)
+
+
+def published(kind: str, source: dict, steps: str | None = None, **annotations) -> Layout:
+    """A study of feature files of a published dataset of long videos."""
+    mine = {"source": source, "content": "features", "annotations": {"kind": kind, **annotations}}
+    run = {"features": "outside", "learn": "closed_form", "model": {"states": 0, "rank": None}, "steps": steps}
+    files = {"outside": {"from": "files", "dataset": "mine"}}
+    values = {"study": "x", "datasets": {"mine": mine}, "features": files, "segmentation": {"steps": run}}
+    return Layout(Study.model_validate(values), {})
+
+
+FOLDER = {"kind": "folder", "path": "/features"}
+
+
+def test_files_of_crosstask_are_read_by_links_for_each_task():
+    mine = published("crosstask", FOLDER, path="/release").datasets["mine"]
+    assert (mine.place, mine.published, mine.fetched) == ("/features", "/release", None)
+    assert (mine.root, mine.marker) == (f"data/{mine.folder}/links", f"data/{mine.folder}/links.csv")
+    plain = {"mine": {"source": FOLDER, "content": "features"}}
+    assert mine.folder != Layout(Study.model_validate({"study": "x", "datasets": plain}), {}).datasets["mine"].folder
+    fetched = published("crosstask", {"kind": "download"}).datasets["mine"]
+    assert (fetched.place, fetched.published) == (f"data/{fetched.folder}/raw", f"data/{fetched.folder}/raw")
+    assert (
+        fetched.fetched == f"data/{fetched.folder}/fetched.json"
+        and fetched.marker == f"data/{fetched.folder}/links.csv"
+    )
+
+
+def test_links_are_made_anew_for_other_names_or_another_list_of_videos_alone(tmp_path):
+    release, features = tmp_path / "crosstask_release", tmp_path / "features"
+    (release / "annotations").mkdir(parents=True)
+    features.mkdir()
+    (release / "videos.csv").write_text("1,a,https://x\n")
+
+    def seen() -> tuple[str, str]:
+        mine = published("crosstask", FOLDER | {"path": str(features)}, path=str(tmp_path)).datasets["mine"]
+        stock = Stock(SimpleNamespace(owned=False))
+        return stock.names_digest(mine), stock.published_digest(mine)
+
+    first = seen()
+    (release / "annotations/1_a.csv").write_text("1,0,1\n")
+    labelled = seen()
+    assert labelled[0] == first[0] and labelled[1] != first[1]
+    (features / "a.npy").write_bytes(b"")
+    named = seen()
+    assert named[0] != first[0] and named[1] == labelled[1]
+    (features / "a.npy").write_bytes(b"more")
+    assert seen() == named
+    (release / "videos.csv").write_text("1,a,https://x\n1,b,https://x\n")
+    assert seen()[0] != named[0]
+
+
+def test_steps_and_narration_of_a_run_are_those_of_its_dataset_unless_it_names_others():
+    found = published("breakfast", FOLDER, path="/labels")
+    whose, given = SimpleNamespace(run="steps"), Runs(found).given
+    annotated = found.datasets["mine"].annotated
+    assert [given("segmentation", key)(whose) for key in ("steps", "narration")] == [
+        [f"{annotated}/steps.csv"],
+        [f"{annotated}/narration.csv"],
+    ]
+    own = published("breakfast", FOLDER, steps="/own/steps.csv", path="/labels")
+    assert Runs(own).given("segmentation", "steps")(whose) == ["/own/steps.csv"]
+    assert layout(segmentation={"steps": {"features": "net"}}, datasets=LABELLED).datasets["mine"].tables("steps") == []
+
+
+def test_a_split_of_breakfast_moves_the_index_alone():
+    splits = [published("breakfast", FOLDER, path="/labels", split=number) for number in (1, 4)]
+    one, other = (paths(found) for found in splits)
+    assert {name for name in one if one[name] != other[name]} == {"index.mine"}
+    with pytest.raises(ValidationError, match="ucf101 has no split 4; give 1, 2 or 3"):
+        published("ucf101", FOLDER, path="/lists", split=4)
 
 
 def test_how_pictures_are_numbered_counts_where_there_are_pictures():

@@ -13,7 +13,8 @@ from kinoflow.stock import Stock
 from kinoflow.store.files import sha256_of
 
 NOTHING = "(?!)"  # a wildcard that stands for none
-SCAN = ("include", "exclude", "watch", "shards", "content")  # options that decide which files are videos
+WHICH_FILES = ("include", "exclude")
+SCAN = (*WHICH_FILES, "watch", "shards", "content")  # options that decide which files are videos
 
 
 class DatasetRules:
@@ -26,7 +27,7 @@ class DatasetRules:
     def options(self, kind: str, *exclude: str) -> Callable[[Any], str]:
         """Return a function of wildcards: the resolved options of a stage as one JSON text.
 
-        ``kind``: render, download, scan, probe, pictures, files, annotations, index.
+        ``kind``: render, download, scan, which_files, probe, pictures, files, annotations, index.
         """
 
         def text(wildcards: Any) -> str:
@@ -35,8 +36,9 @@ class DatasetRules:
                 return resolved(options.source, ("kind", "videos", *exclude))
             if kind == "annotations":
                 return annotation_options(options)
-            if kind == "scan":
-                return resolved(options, tuple(name for name in type(options).model_fields if name not in SCAN))
+            if kind in ("scan", "which_files"):
+                named = SCAN if kind == "scan" else WHICH_FILES
+                return resolved(options, tuple(name for name in type(options).model_fields if name not in named))
             return resolved(getattr(options, kind), exclude)
 
         return text
@@ -64,8 +66,7 @@ class DatasetRules:
 
     def published(self, wildcards: Any, input: Any) -> str:
         """Return the folder of a dataset's annotation files. It is not recorded: a moved folder is the same."""
-        options = self._dataset(wildcards).options.annotations
-        return str(options and options.path)
+        return self._dataset(wildcards).published
 
     def published_digest(self, wildcards: Any) -> str:
         """Return a hash of the content of a dataset's annotation files: what triggers its labels and splits."""
@@ -79,6 +80,29 @@ class DatasetRules:
             self._need(f"datasets.{dataset.name}.source.path", dataset.root)
         return [dataset.marker] if dataset.marker else []
 
+    def unlinked(self, wildcards: Any) -> list[str]:
+        """Return the marker of fetched files that links are to lead to; nothing for the user's own folder."""
+        self.state.begin()
+        dataset = self._dataset(wildcards)
+        options = dataset.options.annotations
+        if dataset.fetched is None:
+            self._need(f"datasets.{dataset.name}.source.path", dataset.place)
+        if options and options.path:
+            self._need(f"datasets.{dataset.name}.annotations.path", options.path)
+        return [dataset.fetched] if dataset.fetched else []
+
+    def place(self, wildcards: Any, input: Any) -> str:
+        """Return the folder of the files as they were fetched or lie with the user; not recorded."""
+        return self._dataset(wildcards).place
+
+    def linked(self, wildcards: Any) -> str:
+        """Return the folder that links lead into. It is recorded: those of a moved folder are made anew."""
+        return self._dataset(wildcards).place
+
+    def names_digest(self, wildcards: Any) -> str:
+        """Return a hash of the list of videos and of the names of the files: what triggers the links."""
+        return self.stock.names_digest(self._dataset(wildcards)) if self.state.main else ""
+
     def _need(self, key: str, folder: str) -> None:
         """Stop a run, though not the plan of one, where a folder of the user is missing."""
         if self.state.owned and not Path(folder).is_dir():
@@ -88,8 +112,8 @@ class DatasetRules:
         """Return the tables of labels and splits that the rule `annotations` makes for a dataset; none if it has other ones."""
         self.state.begin()
         dataset = self._dataset(wildcards)
-        if dataset.annotated and dataset.options.annotations:
-            self._need(f"datasets.{dataset.name}.annotations.path", str(dataset.options.annotations.path))
+        if dataset.options.annotations and dataset.options.annotations.path:
+            self._need(f"datasets.{dataset.name}.annotations.path", dataset.options.annotations.path)
         return [*dataset.annotations.values()] if dataset.annotated else []
 
     def tables(self, wildcards: Any) -> list[str]:
@@ -97,12 +121,18 @@ class DatasetRules:
         names = listing.shard_names(self._dataset(wildcards).options.shards)
         return [f"data/{wildcards.dataset}/probe/{shard}.csv" for shard in names]
 
-    def folders(self, source: str = "", content: str = "") -> str:
-        """Return a pattern of the dataset folders of one kind of source or content."""
+    def folders(self, source: str = "", content: str = "", long: bool | None = None, linked: bool | None = None) -> str:
+        """Return a pattern of the dataset folders of one kind of source or content.
+
+        long: whether annotation files are of long videos. linked: whether links are read in place of the files
+        """
         found = [
             folder
             for folder, dataset in self.by_folder.items()
-            if source in ("", dataset.options.source.kind) and content in ("", dataset.options.content)
+            if source in ("", dataset.options.source.kind)
+            and content in ("", dataset.options.content)
+            and long in (None, bool(dataset.options.annotations and dataset.options.annotations.long))
+            and linked in (None, dataset.options.linked)
         ]
         return "|".join(found) or NOTHING
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kinoflow.datasets.options import DatasetOptions, FolderSource, KitchenSource
-from kinoflow.datasets.published.options import AnnotationsOptions
+from kinoflow.datasets.published.options import AnnotationsOptions, VideoAnnotationsOptions
 from kinoflow.features.options import RunWeights
 from kinoflow.options import resolved, short_hash
 from kinoflow.room_runs import ActionsRun, CorpusRun, SetsRun, TaxonomyRun
@@ -35,6 +35,11 @@ class Dataset:
     @property
     def root(self) -> str:
         """The folder whose files are the videos."""
+        return f"data/{self.folder}/links" if self.options.linked else self.place
+
+    @property
+    def place(self) -> str:
+        """The folder in which the user's, rendered or fetched files lie."""
         source = self.options.source
         if isinstance(source, FolderSource):
             return source.path
@@ -45,6 +50,11 @@ class Dataset:
     @property
     def marker(self) -> str | None:
         """The file that stands when the videos are in place; None for the user's own folder."""
+        return f"data/{self.folder}/links.csv" if self.options.linked else self.fetched
+
+    @property
+    def fetched(self) -> str | None:
+        """The file that stands when videos were rendered or fetched; None for the user's own folder."""
         if isinstance(self.options.source, FolderSource):
             return None
         made = "raw/segments.csv" if isinstance(self.options.source, KitchenSource) else "fetched.json"
@@ -64,10 +74,23 @@ class Dataset:
         return {name: path for name, path in paths.items() if path}
 
     @property
+    def published(self) -> str:
+        """The folder of the published annotation files; "" if there are none."""
+        options = self.options.annotations
+        if not (options and self.options.annotated):
+            return ""
+        return options.path or f"data/{self.folder}/raw"
+
+    @property
     def annotated(self) -> str:
         """The folder of the tables made of published annotation files; "" if there are none."""
         made = annotation_options(self.options)
         return f"data/{self.folder}/annotations/{short_hash(made)}" if made else ""
+
+    def tables(self, name: str) -> list[str]:
+        """Return the table of steps or of narration that annotation files of long videos are turned into; none of others."""
+        long = self.annotated and self.options.annotations and self.options.annotations.long
+        return [f"{self.annotated}/{name}.csv"] if long else []
 
 
 @dataclass(frozen=True)
@@ -274,7 +297,8 @@ def _dataset(name: str, options: DatasetOptions) -> Dataset:
         origin = json.dumps([source.videos, [[file.name, file.sha256, file.unpack] for file in source.files]])
     unread = () if options.content == "pictures" else ("pictures",)
     values = json.loads(resolved(options, ("source", "watch", "index", "mirror", "annotations", *unread)))
-    folder = f"{name}-{short_hash(origin, json.dumps(values, sort_keys=True))}"
+    links = ("links",) if options.linked else ()
+    folder = f"{name}-{short_hash(origin, json.dumps(values, sort_keys=True), *links)}"
     labels = json.dumps({key: Path(getattr(options.index, key) or "").name for key in LABEL_FILES}, sort_keys=True)
     made = annotation_options(options)
     parts = [resolved(options.index, LABEL_FILES), labels, *([made] if made else [])]
@@ -282,9 +306,12 @@ def _dataset(name: str, options: DatasetOptions) -> Dataset:
 
 
 def annotation_options(options: DatasetOptions) -> str:
-    """Return the options of the stage `annotations` as one JSON text; "" if it has nothing to read."""
+    """Return the options of the stage that reads annotation files as one JSON text; "" if it has nothing to read."""
     if not (options.annotations and options.annotated):
         return ""
+    if options.annotations.long:
+        found = VideoAnnotationsOptions(kind=options.annotations.kind, split=options.annotations.split)
+        return resolved(found, ("suffix",))
     media = "folders" if options.content == "pictures" else "videos"
     read = json.loads(resolved(options.annotations, ("path",)))
     return resolved(AnnotationsOptions(media=media, **read), ("include", "exclude"))

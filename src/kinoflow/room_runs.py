@@ -68,11 +68,15 @@ class SegmentationRun(Seeded, SegmentationOptions):
 
     features: Name = option(..., "the features to read, a key of features or of pca", "")
     steps: UserPath | None = option(
-        None, "a table of the tasks' steps in their order: task, number, action (ordering: task)", ""
+        None,
+        "a table of the tasks' steps in their order: task, number, action (ordering: task); empty: that of the dataset's"
+        " annotations, if they have steps",
+        "",
     )
     narration: UserPath | None = option(
         None,
-        "a table of windows in which a narrator speaks of a step: video, start, end, action (narration: table)",
+        "a table of windows in which a narrator speaks of a step: video, start, end, action (narration: table); empty: that"
+        " of the dataset's annotations, if they have windows",
         "",
     )
     tests: dict[Name, SegmentationTestOptions] = option(

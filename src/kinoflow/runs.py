@@ -140,11 +140,12 @@ class Runs:
         return shards
 
     def given(self, room: str, key: str) -> Callable[[Any], list[str]]:
-        """Return a table of the user that a run reads, where ``key`` names one."""
+        """Return a table (steps, narration) that a run reads: the one that ``key`` names, or that of its dataset's annotations."""
 
         def path(wildcards: Any) -> list[str]:
-            found = getattr(self._run(room, wildcards).options, key)
-            return [found] if found else []
+            run = self._run(room, wildcards)
+            found = getattr(run.options, key)
+            return [found] if found else run.dataset.tables(key)
 
         return path
 
@@ -153,7 +154,7 @@ class Runs:
 
         def path(wildcards: Any) -> list[str]:
             run = self._run(room, wildcards)
-            annotated = run.dataset.annotated
+            annotated = "" if run.dataset.tables("steps") else run.dataset.annotated
             asked = any(head.classes == "file" for head in run.options.heads.values())
             return [f"{annotated}/classes.txt"] if annotated and asked else []
 

@@ -4,15 +4,19 @@ Jobs never look at a folder: they read the lists that the main process has writt
 rest of the process.
 """
 
+import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kinoflow.datasets import listing, roles
-from kinoflow.datasets.published.files import digest_of
+from kinoflow.datasets.published import crosstask
+from kinoflow.datasets.published.files import digest_below, digest_of
 from kinoflow.errors import KinoflowError
 from kinoflow.layout import Dataset, Shards, needs_roles
 from kinoflow.run_state import RunState
+from kinoflow.store.files import sha256_of
 
 
 class Stock:
@@ -53,8 +57,22 @@ class Stock:
         if not (options and options.path and Path(options.path).is_dir()):
             return ""
         if options.path not in self._published:
-            self._published[options.path] = said(digest_of, options.path)
+            self._published[options.path] = said(_published, options.path, options.kind)
         return self._published[options.path]
+
+    def names_digest(self, dataset: Dataset) -> str:
+        """Return what triggers links: hashes of the user's list of videos, and of the names of the user's files."""
+        options, place = dataset.options, Path(dataset.place)
+        listed = Path(options.annotations.path) if options.annotations and options.annotations.path else None
+        videos = sha256_of(said(crosstask.places, listed)[0] / crosstask.VIDEOS) if listed and listed.is_dir() else ""
+        if dataset.fetched or not place.is_dir():
+            return videos
+        key = ("names", dataset.folder)
+        if key not in self._scans:
+            found = said(listing.scan, place, 1, options.include, options.exclude, "names")["000"]
+            lines = "".join(f"{name}\0" for name in sorted(found, key=os.fsencode))
+            self._scans[key] = hashlib.sha256(os.fsencode(lines)).hexdigest()[:16]
+        return f"{self._scans[key]} {videos}"
 
     def tasks_digest(self, pca: Shards, shard: str) -> str:
         """Return what triggers a shard's projection beside features and basis: the tasks of its videos, if they count."""
@@ -90,6 +108,13 @@ class Stock:
             keep = self._state.owned and root.is_dir()
             self._stocks[seen, shard] = listing.take_stock(root, videos, data, shard, options.watch, keep=keep)
         return self._stocks[seen, shard]
+
+
+def _published(path: str, kind: str) -> str:
+    """Return a hash of annotation files: of those that are read, however deep they lie."""
+    if kind == "crosstask":
+        return digest_below(folder for folder in crosstask.places(Path(path)) if folder)
+    return digest_below([Path(path)]) if kind == "breakfast" else digest_of(path)
 
 
 def roles_path(dataset: Dataset, shard: str) -> str:

@@ -125,17 +125,38 @@ def test_published_figures_stand_beside_what_was_measured(tmp_path, results):
     files = [tmp_path / name for name in ("metrics.csv", "claims.csv", "section.json")]
     claims(results, *files, ClaimsOptions(published=figures))
     table = sections.read(files[2]).blocks[-1]
-    assert [column.name for column in table.columns][-4:] == [
-        "measured (%)",
-        "published (%)",
+    assert [column.name for column in table.columns][-5:] == [
+        "unit",
+        "measured",
+        "published",
         "difference",
         "source",
     ]
     tsm, tsn = table.rows
     assert tsm[:4] == ("tsm", "", "verb.groups.slow", 3)
-    assert tsm[4:7] == pytest.approx((100 * sum(TSM.values()) / 3, 91.0, 100 * sum(TSM.values()) / 3 - 91.0))
-    assert tsm[7] == "the paper" and tsn[7] == "the paper (recalled)"
-    assert any("from memory" in note for note in table.notes)
+    assert tsm[4] == "%"
+    assert tsm[5:8] == pytest.approx((100 * sum(TSM.values()) / 3, 91.0, 100 * sum(TSM.values()) / 3 - 91.0))
+    assert tsm[8] == "the paper" and tsn[8] == "the paper (recalled)"
+    assert [note.split(":")[0] for note in table.notes] == ["recalled"]
+
+
+def test_a_figure_that_could_not_be_looked_up_is_an_empty_cell_that_says_so(tmp_path, results):
+    figure = {"room": "recognition", "run": "tsm", "metric": "verb.groups.slow", "source": "the paper"}
+    figures = [figure | {"unit": "nats", "value": None}, figure | {"unit": "nats", "value": 142000}]
+    files = [tmp_path / name for name in ("metrics.csv", "claims.csv", "section.json")]
+    claims(results, *files, ClaimsOptions(published=figures))
+    table = sections.read(files[2]).blocks[-1]
+    unknown, known = table.rows
+    assert unknown[4:] == ("nats", pytest.approx(sum(TSM.values()) / 3), None, None, "the paper (not verified)")
+    assert known[6:] == (142000, pytest.approx(sum(TSM.values()) / 3 - 142000), "the paper")
+    assert [note.split(":")[0] for note in table.notes] == ["not verified"]
+
+
+@pytest.mark.parametrize("more", [{"value": 101}, {"value": None, "recalled": True}, {}])
+def test_a_published_figure_that_cannot_be_is_refused(more):
+    figure = {"room": "recognition", "run": "tsm", "source": "the paper"}
+    with pytest.raises(ValueError, match=r"101 % is more than all|no value that could be|Field required"):
+        ClaimsOptions(published=[figure | more])
 
 
 def test_a_published_figure_of_a_test_that_was_not_made_is_an_error(tmp_path, results):

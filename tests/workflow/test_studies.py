@@ -116,6 +116,35 @@ def test_runs_of_two_studies_share_the_frames_of_a_dataset(studies):
     assert len({layout.frames["all256"].folder for layout in folders.values()}) == 1
 
 
+def test_crosstask_has_the_settings_of_the_published_code():
+    study = config.load([STUDIES / "crosstask-lhsmm.yaml"], {}, ROOT / "workflow/datasets")
+    groups, run = study.pca["groups"], study.segmentation["lhsmm"]
+    assert (groups.components, groups.by_block, groups.by_task, groups.fit_on) == (200, True, True, "all")
+    assert not groups.whiten and not groups.standardise and run.rows.components == 100
+    blocks = study.datasets["crosstask"].files.blocks
+    assert {name: last - first for name, (first, last) in blocks.items()} == {"i3d": 1024, "resnet": 2048, "audio": 128}
+    assert (run.model.states, run.model.rank, run.model.longest, run.learn, run.models) == (
+        *(1024, 16, 20),
+        *("unsupervised", "mixed"),
+    )
+    training, batches = run.training, run.batches
+    assert (training.epochs, batches.videos, training.batch, training.learning_rate) == (4, 1, 5, 0.005)
+    assert (training.clip, training.schedule, training.gamma, training.patience) == (10, "plateau", 0.2, 1)
+    assert training.learning_rate * training.final_rate == pytest.approx(1e-4) and batches.carry
+    assert (run.begin.means, run.begin.rows, run.labels.rule) == ("mean", "original", "overlap")
+    assert (run.validate_on, run.test_on, run.train_on) == (("validation",), ("test",), ("train",))
+    assert all(figure.value is None for figure in study.published)  # nobody has looked them up
+
+
+@pytest.mark.parametrize("split", [1, 2, 3, 4])
+def test_breakfast_has_four_splits_and_leaves_out_videos_of_another_length(split):
+    given = {"datasets": {"breakfast": {"annotations": {"split": split}}}}
+    study = config.load([STUDIES / "breakfast.yaml"], given, ROOT / "workflow/datasets")
+    assert study.datasets["breakfast"].annotations.split == split
+    for run in study.segmentation.values():
+        assert (run.labels.background_names, run.labels.max_difference, run.models) == (("SIL",), 50, "per_task")
+
+
 @pytest.fixture(scope="module")
 def plans(tmp_path_factory):
     """The jobs of dry runs in an empty folder without media; two at a time. (.ci/run plans every study.)"""

@@ -53,9 +53,37 @@ rule download:
         scan=flow.datasets.options("scan"),
         raw="data/{dataset}/raw",
         data="data/{dataset}",
-        root=flow.datasets.root,
+        root=flow.datasets.place,
     shell:
         "python -m kinoflow download --raw {params.raw} --marker {output} --options {params.options:q} --log {log}"
+        " && python -m kinoflow lists --root {params.root:q} --data {params.data} --options {params.scan:q}"
+
+
+rule task_links:
+    input:
+        flow.datasets.unlinked,
+    output:
+        "data/{dataset}/links.csv",
+    log:
+        "logs/task_links/{dataset}.log",
+    benchmark:
+        "logs/usage/{dataset}/task_links.jsonl"
+    wildcard_constraints:
+        dataset=flow.datasets.folders(linked=True),
+    conda:
+        "../../envs/media.yaml"
+    params:
+        code=flow.code("kinoflow.datasets.published.long_videos:task_links"),
+        options=flow.datasets.options("which_files"),
+        content=flow.datasets.names_digest,
+        place=flow.datasets.linked,
+        scan=flow.datasets.options("scan"),
+        folder=flow.datasets.published,
+        data="data/{dataset}",
+        root=flow.datasets.root,
+    shell:
+        "python -m kinoflow task-links --annotations {params.folder:q} --root {params.place:q} --links {params.root:q}"
+        " --table {output} --options {params.options:q} --log {log}"
         " && python -m kinoflow lists --root {params.root:q} --data {params.data} --options {params.scan:q}"
 
 
@@ -163,6 +191,7 @@ rule annotations:
     benchmark:
         "logs/usage/{dataset}/annotations/{annotations}.jsonl"
     wildcard_constraints:
+        dataset=flow.datasets.folders(long=False),
         annotations="[0-9a-f]{10}",
     conda:
         "../../envs/media.yaml"
@@ -175,6 +204,35 @@ rule annotations:
         "python -m kinoflow annotations --annotations {params.folder:q} --inventory {input.inventory}"
         " --labels {output.labels} --splits {output.splits} --classes {output.classes} --missing {output.missing}"
         " --options {params.options:q} --log {log}"
+
+
+rule video_annotations:
+    input:
+        inventory="data/{dataset}/inventory.csv",
+    output:
+        labels="data/{dataset}/annotations/{annotations}/labels.csv",
+        splits="data/{dataset}/annotations/{annotations}/splits.csv",
+        steps="data/{dataset}/annotations/{annotations}/steps.csv",
+        narration="data/{dataset}/annotations/{annotations}/narration.csv",
+        missing="data/{dataset}/annotations/{annotations}/missing.csv",
+    log:
+        "logs/annotations/{dataset}/{annotations}.log",
+    benchmark:
+        "logs/usage/{dataset}/annotations/{annotations}.jsonl"
+    wildcard_constraints:
+        dataset=flow.datasets.folders(long=True),
+        annotations="[0-9a-f]{10}",
+    conda:
+        "../../envs/media.yaml"
+    params:
+        code=flow.code("kinoflow.datasets.published.long_videos:video_annotations"),
+        options=flow.datasets.options("annotations"),
+        content=flow.datasets.published_digest,
+        folder=flow.datasets.published,
+    shell:
+        "python -m kinoflow video-annotations --annotations {params.folder:q} --inventory {input.inventory}"
+        " --labels {output.labels} --splits {output.splits} --steps {output.steps} --narration {output.narration}"
+        " --missing {output.missing} --options {params.options:q} --log {log}"
 
 
 rule index:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from kinoflow.datasets.labels import Line, Names, UserTable, shown
 from kinoflow.datasets.options import IndexOptions
 from kinoflow.datasets.roles import Role, assign, read_labels, read_splits
-from kinoflow.datasets.splits import ALIASES, SPLITS
+from kinoflow.datasets.splits import ALIASES, MORE_SPLITS, SPLITS
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.progress import log
 from kinoflow.stage import In, Out
@@ -67,8 +67,8 @@ def _video(probed: Probed, role: Role) -> Video:
 
 def _say_sizes(probed: dict[str, Probed], roles: dict[str, Role], found: list[Segment]) -> None:
     kept = [video for video, row in probed.items() if row.kept]
-    sizes = {split: sum(roles[video].split == split for video in kept) for split in SPLITS}
-    text = ", ".join(f"{split} {size}" for split, size in sizes.items())
+    sizes = {split: sum(roles[video].split == split for video in kept) for split in SPLITS + MORE_SPLITS}
+    text = ", ".join(f"{split} {size}" for split, size in sizes.items() if size or split in SPLITS)
     log.info("%d videos (%s), %d segments", len(kept), text, len(found))
 
 

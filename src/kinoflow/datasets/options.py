@@ -180,11 +180,39 @@ class IndexOptions(Options):
 
 
 class AnnotatedOptions(AnnotationFilesOptions):
-    """The annotation files of a published dataset: labels, splits and the order of classes come from them."""
+    """The annotation files of a published dataset: labels, splits and the order of classes (or steps) come from them."""
 
-    path: UserPath | None = option(
-        None, "the folder of the annotation files, as they were published; empty: they are not read", "path"
+    kind: Literal[
+        "kinetics",
+        "kinetics_csv",
+        "something_v1",
+        "something_v2",
+        "jester",
+        "ucf101",
+        "hmdb51",
+        "crosstask",
+        "breakfast",
+    ] = option(
+        ..., "the dataset that the annotation files belong to; kinetics_csv: lists path,label without a header", ""
     )
+    split: int = option(1, "which of the three splits (ucf101, hmdb51), or of the four (breakfast)", "", ge=1, le=4)
+    path: UserPath | None = option(
+        None,
+        "the folder of the annotation files, as they were published; empty: they are not read (crosstask, fetched: those"
+        " that were fetched)",
+        "path",
+    )
+
+    @model_validator(mode="after")
+    def _splits_there_are(self) -> Self:
+        if self.split > 3 and self.kind != "breakfast":
+            raise ValueError(f"split: {self.kind} has no split {self.split}; give 1, 2 or 3")
+        return self
+
+    @property
+    def long(self) -> bool:
+        """Whether videos are long ones with many labels each: steps of tasks."""
+        return self.kind in ("crosstask", "breakfast")
 
 
 class ScanOptions(Options):
@@ -245,4 +273,12 @@ class DatasetOptions(ScanOptions):
     @property
     def annotated(self) -> bool:
         """Whether labels and splits come from the annotation files of a published dataset."""
-        return self.annotations is not None and self.annotations.path is not None
+        if self.annotations is None:
+            return False
+        fetched = self.annotations.kind == "crosstask" and self.source.kind == "download"
+        return fetched or self.annotations.path is not None
+
+    @property
+    def linked(self) -> bool:
+        """Whether a file may stand for videos of several tasks (CrossTask), so that links to files are read in place of them."""
+        return self.annotated and self.annotations is not None and self.annotations.kind == "crosstask"

@@ -1,4 +1,4 @@
-"""The three splits: how they are called, and how one is drawn where none is given."""
+"""The splits: how they are called, and how one of the three usual ones is drawn where none is given."""
 
 import hashlib
 import os
@@ -8,13 +8,15 @@ from kinoflow.errors import DataError
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
+# Of published datasets, read by nobody who does not ask for them: videos of other tasks, and videos that no split takes.
+RELATED, UNUSED = MORE_SPLITS = ("related", "unused")
 ALIASES = {
     "training": TRAIN,
     "val": VALIDATION,
     "valid": VALIDATION,
     "dev": VALIDATION,
     "testing": TEST,
-    **{name: name for name in SPLITS},
+    **{name: name for name in SPLITS + MORE_SPLITS},
 }
 
 
@@ -35,6 +37,6 @@ def split_name(word: str, where: str) -> str:
     """Return the split that a user's word means, "" for an empty cell; ``where`` (file and line) begins the error."""
     name = ALIASES.get(word.lower()) if word else ""
     if name is None:
-        known = ", ".join(ALIASES)
+        known = ", ".join(sorted(ALIASES, key=lambda name: name in MORE_SPLITS))
         raise DataError(f"{where}: {word!r} is no split; write train, validation or test (understood: {known})")
     return name

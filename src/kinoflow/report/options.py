@@ -1,8 +1,8 @@
 """Options of the report."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kinoflow.options import Name, Options, option
 
@@ -51,10 +51,25 @@ class PublishedFigure(Options):
     room: Room = option(..., "the room of the run", "")
     run: Name = option(..., "the run that is like the published one", "")
     test: Name | None = option(None, "which of the run's further tests (tests.<name>); empty: test", "")
-    metric: str = option("action.top1", "the share measured: its place in metrics.json", "", min_length=1)
-    value: float = option(..., "the published figure", "percent", ge=0, le=100)
+    metric: str = option("action.top1", "what is measured: its place in metrics.json", "", min_length=1)
+    unit: Literal["%", "nats"] = option("%", "its unit; a share is shown in percent", "")
+    value: float | None = option(
+        ...,
+        "the published figure, in that unit; null: no source could be looked up (not verified)",
+        "unit",
+        ge=0,
+        le=1e9,
+    )
     source: str = option(..., "where it is published, and of which network", "", min_length=1)
     recalled: bool = option(False, "quoted from memory: not looked up again", "")
+
+    @model_validator(mode="after")
+    def _fits_its_unit(self) -> Self:
+        if self.value is None and self.recalled:
+            raise ValueError("recalled: there is no value that could be; leave it out")
+        if self.unit == "%" and (self.value or 0) > 100:
+            raise ValueError(f"value: {self.value:g} % is more than all")
+        return self
 
 
 class ClaimsOptions(Options):

@@ -120,35 +120,32 @@ def _best(values: list[dict[int, float]], better: str) -> dict[int, float]:
 
 def compared(figures: Sequence[PublishedFigure], rows: list[Metric]) -> Table:
     """Return the table of what runs reached, means over seeds, beside what was published; ConfigError for unknown metrics."""
-    cells, recalled = [], any(figure.recalled for figure in figures)
+    cells = []
     for number, figure in enumerate(figures):
         values = _values(f"published[{number}]", figure, figure.run, rows)
-        measured = 100 * sum(values.values()) / len(values)
-        said = f"{figure.source} (recalled)" if figure.recalled else figure.source
-        cells.append(
-            (
-                figure.run,
-                figure.test or "",
-                figure.metric,
-                len(values),
-                measured,
-                figure.value,
-                measured - figure.value,
-                said,
-            )
-        )
+        measured = (100 if figure.unit == "%" else 1) * sum(values.values()) / len(values)
+        beside = (figure.value, None if figure.value is None else measured - figure.value)
+        said = " (recalled)" if figure.recalled else " (not verified)" if figure.value is None else ""
+        whose = (figure.run, figure.test or "", figure.metric, len(values))
+        cells.append((*whose, figure.unit, measured, *beside, f"{figure.source}{said}"))
     columns = (
         Column("run", "name"),
         Column("test"),
         Column("metric", "name"),
         Column("seeds", "number", "d"),
-        Column("measured (%)", "number", ".1f"),
-        Column("published (%)", "number", ".1f"),
+        Column("unit"),
+        Column("measured", "number", ".1f"),
+        Column("published", "number", ".1f"),
         Column("difference", "number", ".1f"),
         Column("source"),
     )
-    notes = ("recalled: quoted from memory, not looked up again",) if recalled else ()
-    return Table("Measured against published", columns, tuple(cells), notes)
+    notes = {
+        "recalled: quoted from memory, not looked up again": any(figure.recalled for figure in figures),
+        "not verified: no source that tells the figure could be looked up": any(f.value is None for f in figures),
+    }
+    return Table(
+        "Measured against published", columns, tuple(cells), tuple(note for note, told in notes.items() if told)
+    )
 
 
 def _values(

@@ -1,14 +1,17 @@
 """The stages for CrossTask and Breakfast: tables of labels, splits, steps and windows, and what is not there."""
 
 import json
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from tests.conftest import ROOT
 
+from kinoflow.datasets.options import IndexOptions
 from kinoflow.datasets.published import breakfast
-from kinoflow.datasets.published.long_videos import Lost, Side, Stretch, task_links, video_annotations
-from kinoflow.datasets.published.options import VideoAnnotationsOptions
-from kinoflow.datasets.roles import read_labels, read_splits
+from kinoflow.datasets.published.long_videos import LinkRow, Lost, Side, Stretch, task_links, video_annotations
+from kinoflow.datasets.published.options import VideoAnnotationsOptions, WhichFilesOptions
+from kinoflow.datasets.roles import read_labels, read_splits, roles_of
 from kinoflow.errors import DataError
 from kinoflow.store import tables
 from kinoflow.store.tables import Probed, read
@@ -44,7 +47,7 @@ def test_crosstask_becomes_tables_that_the_index_reads(release, tmp_path):
     sides = {row.video: row for row in found["splits"]}
     assert len(sides) == 40 and sides["16815_v15_01.npy"].split == "validation"
     assert sides["16815_v15_20_x.npy"] == Side(
-        video="16815_v15_20_x.npy", split="test", recording="v15_20_x", task="16815"
+        video="16815_v15_20_x.npy", split="test", recording="16815_v15_20_x", task="16815"
     )
     own = [row for row in found["labels"] if row.video == "16815_v15_20_x.npy"]
     assert [(row.start, row.end, row.action) for row in own] == [
@@ -62,6 +65,19 @@ def test_the_real_release_lists_what_nobody_has_labelled(shared, tmp_path):
     found = written(shared / "data/annotations/crosstask", tmp_path, kind="crosstask")
     assert len(found["splits"]) == 4700 and len(found["labels"]) == 9366
     assert len(found["missing"]) == 1490 and {row.reason for row in found["missing"]} == {"unannotated"}
+    assert all(row.split != "related" for row in found["missing"])
+
+
+def test_the_index_takes_the_real_release_over_split_by_split(shared, tmp_path):
+    """93 names stand under two tasks or three, often on two sides of the splits: they are recordings of their own."""
+    found = written(shared / "data/annotations/crosstask", tmp_path, kind="crosstask")
+    names = [row.video for row in found["splits"]]
+    roles = roles_of(names, IndexOptions(), tmp_path / "labels.csv", tmp_path / "splits.csv")
+    sizes = {"train": 2159, "validation": 231, "test": 360, "related": 1938, "unused": 12}
+    assert Counter(role.split for role in roles.values()) == sizes
+    tested = {name.partition("_")[2] for name, role in roles.items() if role.split == "test"}
+    trained = {name.partition("_")[2] for name, role in roles.items() if role.split in ("train", "related")}
+    assert len(tested) == 360 and not tested & trained
 
 
 def test_videos_without_a_file_are_left_out_and_listed(release, tmp_path):
@@ -79,11 +95,14 @@ def test_a_video_of_two_tasks_becomes_two_videos_by_links(release, tmp_path):
     root = tmp_path / "features"
     root.mkdir()
     (root / "v15_01.npy").write_bytes(b"rows")
-    task_links(release, root, tmp_path / "links")
+    (root / "v15_01.txt").write_bytes(b"no features")
+    links = (release, root, tmp_path / "links", WhichFilesOptions(include=("*.npy",)), tmp_path / "links.csv")
+    task_links(*links)
     names = sorted(path.name for path in (tmp_path / "links").iterdir())
     assert names == ["16815_v15_01.npy", "40567_v15_01.npy"]
     assert (tmp_path / "links" / names[1]).read_bytes() == b"rows"
-    task_links(release, root, tmp_path / "links")
+    made = (tmp_path / "links.csv").read_bytes()
+    assert [(row.link, row.file) for row in read(tmp_path / "links.csv", LinkRow)] == [(n, "v15_01.npy") for n in names]
     found = written(release, tmp_path, names, kind="crosstask")
     assert [(row.video, row.task) for row in sorted(found["splits"], key=lambda row: row.video)] == [
         (names[0], "16815"),
@@ -92,6 +111,21 @@ def test_a_video_of_two_tasks_becomes_two_videos_by_links(release, tmp_path):
     alone = written(release, tmp_path, ["v15_01.npy"], kind="crosstask")
     assert len(alone["splits"]) == 1  # one file, one video
 
+    assert (tmp_path / "links" / names[0]).readlink() == Path("../features/v15_01.npy")  # beside it: both may move
+    moved = root.rename(tmp_path / "moved")
+    task_links(release, moved, *links[2:])
+    with pytest.raises(DataError, match=r"'v15_01\.npy' and 'v15_01\.txt' may both be the video 'v15_01'"):
+        task_links(release, moved, tmp_path / "data/links", WhichFilesOptions())
+    task_links(release, moved, tmp_path / "data/links", WhichFilesOptions(exclude=("*.txt",)))
+    assert (tmp_path / "data/links" / names[0]).readlink() == moved / "v15_01.npy"
+    assert (tmp_path / "links" / names[0]).read_bytes() == b"rows" and (tmp_path / "links.csv").read_bytes() == made
+    (moved / "below").mkdir()
+    (moved / "v15_01.npy").rename(moved / "below/16815_v15_01.npy")  # one of the task's own, in a folder
+    task_links(release, moved, *links[2:])
+    assert [path.name for path in (tmp_path / "links").iterdir()] == names[:1]
+    with pytest.raises(DataError, match=r"none of the \d+ videos of CrossTask is there"):
+        task_links(release, moved, tmp_path / "links", WhichFilesOptions(include=("*.mp4",), exclude=("*.txt",)))
+
 
 def test_breakfast_becomes_tables(tmp_path):
     folder = tmp_path / "groundTruth"
@@ -99,11 +133,13 @@ def test_breakfast_becomes_tables(tmp_path):
     (folder / "P16_stereo01_P16_tea.txt").write_text("SIL\n" * 30 + "take_cup\n" * 15)
     (folder / "P03_cam01_P03_tea.txt").write_text("SIL\n" * 15)
     names = ["P16_stereo_P16_tea_ch1.npy", "P03_cam01_P03_tea.npy", "P04_cam01_P04_tea.npy"]
-    found = written(tmp_path, tmp_path, names, kind="breakfast", split=2)
+    bad = "P51_webcam01_P51_coffee.npy"
+    found = written(tmp_path, tmp_path, [*names, bad], kind="breakfast", split=2)
     assert {(row.video, row.split, row.recording, row.task) for row in found["splits"]} == {
         (names[0], "test", "P16", "tea"),
         (names[1], "train", "P03", "tea"),
         (names[2], "train", "P04", "tea"),
+        (bad, "unused", "P51_webcam01_P51_coffee", "coffee"),
     }
     assert [(row.start, row.end, row.action) for row in found["labels"] if row.video == names[0]] == [
         (0.0, 2.0, "SIL"),

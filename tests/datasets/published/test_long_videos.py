@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import ROOT
 
 from kinoflow.datasets.published import breakfast, crosstask
+from kinoflow.datasets.published.files import digest_below
 from kinoflow.errors import DataError
 
 GOLDEN = json.loads((ROOT / "tests/golden/lhsmm/crosstask_mini.json").read_text())
@@ -49,6 +50,8 @@ def test_the_real_release_is_split_as_published(real):
 def test_the_real_annotation_files_are_all_read_and_the_others_are_listed(real):
     assert len(real.annotations) == 1260 and sum(map(len, real.annotations.values())) == 9366
     assert len(real.unannotated) == 2750 - 1260
+    lost = {split: len({*rows} & {*real.unannotated}) for split, rows in real.splits.items()}
+    assert lost == {"train": 1183, "validation": 127, "test": 180, "related": 0, "unused": 0}
     assert all(
         0 <= step < len(real.primary[task].steps) for (task, _), each in real.annotations.items() for step, *_ in each
     )
@@ -90,6 +93,33 @@ def test_what_does_not_fit_is_named(tmp_path, name, text, said):
 def test_a_folder_without_a_release_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"no videos\.csv of CrossTask"):
         crosstask.read(tmp_path)
+
+
+def test_the_release_and_its_windows_are_found_however_the_archives_were_unpacked(tmp_path):
+    def files(folder):
+        return crosstask.read(folder).windows.keys(), [place.name for place in crosstask.places(folder)]
+
+    unpacked(tmp_path)
+    wanted = files(tmp_path)
+    assert len(wanted[0]) and wanted == files(tmp_path / "crosstask_release")
+    for name in ("crosstask_release", "crosstask_constraints"):  # each into a folder of its own name
+        (tmp_path / name).rename(tmp_path / "inner")
+        (tmp_path / name).mkdir()
+        (tmp_path / "inner").rename(tmp_path / name / name)
+    assert wanted == files(tmp_path)
+
+
+def test_a_changed_file_anywhere_below_the_folders_is_noticed(tmp_path):
+    unpacked(tmp_path)
+    found = []
+    for name in ("crosstask_release/annotations", "crosstask_constraints", "crosstask_release"):
+        found.append(digest_below(crosstask.places(tmp_path)))
+        path = min((tmp_path / name).glob("*.*"))
+        path.write_text(path.read_text() + "\n")
+    moved = tmp_path.rename(tmp_path.with_name("elsewhere"))
+    assert len({*found, digest_below(crosstask.places(moved))}) == 4
+    (moved / "crosstask_release/features.npy").write_bytes(b"no annotation file")
+    assert digest_below(crosstask.places(moved)) not in found
 
 
 # ---------------------------------------------------------------- Breakfast

@@ -10,14 +10,16 @@ from kinoflow.datasets.index import index
 from kinoflow.datasets.inventory import inventory
 from kinoflow.datasets.lists import lists
 from kinoflow.datasets.options import FeatureFilesOptions, IndexOptions, ScanOptions
+from kinoflow.datasets.published.crosstask import read
 from kinoflow.datasets.published.long_videos import task_links, video_annotations
-from kinoflow.datasets.published.options import VideoAnnotationsOptions
+from kinoflow.datasets.published.options import VideoAnnotationsOptions, WhichFilesOptions
 from kinoflow.datasets.roles import roles
 from kinoflow.features.options import PcaOptions
 from kinoflow.features.outside import feature_files, probe_files
 from kinoflow.features.pca import pca_apply, pca_fit, pca_partial
 from kinoflow.tasks.segmentation.evaluate import segmentation_evaluate
-from kinoflow.tasks.segmentation.options import SegmentationOptions
+from kinoflow.tasks.segmentation.labels import Vocabulary
+from kinoflow.tasks.segmentation.options import LabelsOptions, SegmentationOptions
 from kinoflow.tasks.segmentation.train import segmentation_train
 
 GOLDEN = json.loads((ROOT / "tests/golden/lhsmm/crosstask_mini.json").read_text())
@@ -33,6 +35,16 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.parametrize(
+    "classes, options",
+    [(151, {"task_specific": True}), (106, {}), (284, {"task_specific": True, "background": "previous"})],
+)
+def test_the_real_release_has_as_many_classes_as_its_papers_say(shared, classes, options):
+    tasks = read(shared / "data/annotations/crosstask").primary
+    vocabulary = Vocabulary.of({task: card.steps for task, card in tasks.items()}, LabelsOptions(**options))
+    assert len(vocabulary.names) == classes
+
+
 @pytest.fixture(scope="module")
 def crosstask(tmp_path_factory):
     """The made-up release with features, indexed and reduced: the tables and the shards."""
@@ -45,7 +57,7 @@ def crosstask(tmp_path_factory):
     for name, rows in GOLDEN["frame_counts"].items():
         np.save(raw / f"{name}.npy", rng.normal(0, 1, (rows, 36)).astype(np.float32))
     data, links = folder / "data", folder / "links"
-    task_links(folder, raw, links)
+    task_links(folder, raw, links, WhichFilesOptions())
     scan = ScanOptions(content="features", shards=2, watch="names")
     lists(links, data, scan)
     read = FeatureFilesOptions(rate=1, start=0.5, blocks=COLUMNS, dtype="float32")

@@ -16,8 +16,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from kinoflow.datasets.splits import RELATED, TEST, TRAIN, UNUSED, VALIDATION
 from kinoflow.errors import DataError
 
+RELEASE, WINDOWS = "crosstask_release", "crosstask_constraints"  # folders, as their archives have them
+VIDEOS = "videos.csv"
 HELD_OUT, SEED = 0.1, 1234  # of each task's training videos; of their shuffle, the same for every task
 
 Row = tuple[str, str]  # task and video
@@ -58,14 +61,14 @@ class CrossTask:
     @cached_property
     def splits(self) -> dict[str, list[Row]]:
         """The videos by split: train, validation (held out of train), test, related, and unused ones (tested as another task's)."""
-        found: dict[str, list[Row]] = {"train": [], "validation": [], "test": list(self.test)}
+        found: dict[str, list[Row]] = {TRAIN: [], VALIDATION: [], TEST: list(self.test)}
         for task in self.primary:
             held, others = held_out([row for row in self.pool if row[0] == task])
-            found["validation"] += held
-            found["train"] += others
-        found["related"] = [row for row in self.pool if row[0] in self.related]
+            found[VALIDATION] += held
+            found[TRAIN] += others
+        found[RELATED] = [row for row in self.pool if row[0] in self.related]
         used = {row for rows in found.values() for row in rows}
-        found["unused"] = [row for row in self.videos if row not in used]
+        found[UNUSED] = [row for row in self.videos if row not in used]
         return found
 
     @property
@@ -105,23 +108,33 @@ def held_out(rows: Sequence[Row], share: float = HELD_OUT, seed: int = SEED) -> 
 
 
 def read(folder: Path) -> CrossTask:
-    """Read the release: a folder crosstask_release or the one that it lies in; the windows are read where they lie beside it.
+    """Read the release: a folder crosstask_release or one that it lies in; the windows are read where they lie beside it.
 
     Raises DataError that names the file and the line that does not fit.
     """
-    release = next((f for f in (folder / "crosstask_release", folder) if (f / "videos.csv").is_file()), None)
-    if release is None:
-        raise DataError(f"{folder}: there is no videos.csv of CrossTask; unpack crosstask_release.zip there")
+    release, spoken = places(folder)
     primary, related = (_tasks(release / f"tasks_{kind}.txt") for kind in ("primary", "related"))
     known = primary | related
-    videos, test = (_videos(release / name, known) for name in ("videos.csv", "videos_val.csv"))
+    videos, test = (_videos(release / name, known) for name in (VIDEOS, "videos_val.csv"))
     if not test:
         raise DataError(f"{release / 'videos_val.csv'}: it names no video; take it from a newer release")
-    places = (folder / "crosstask_constraints", release.parent / "crosstask_constraints")
-    spoken = next((place for place in places if place.is_dir()), None)
     done = _stretches(release / "annotations", known, set(videos))
     windows = _stretches(spoken, known, set(videos)) if spoken else {}
     return CrossTask(primary, related, videos, test, done, windows)
+
+
+def places(folder: Path) -> tuple[Path, Path | None]:
+    """Return the folder of the release, and that of the windows of narration if it is there.
+
+    folder: of the release itself, or one in which it lies or its archives were unpacked, each into a folder of its name
+    """
+    releases = (folder, folder / RELEASE, folder / RELEASE / RELEASE)
+    release = next((place for place in releases if (place / VIDEOS).is_file()), None)
+    if release is None:
+        raise DataError(f"{folder}: there is no videos.csv of CrossTask; unpack crosstask_release.zip there")
+    beside = [above / WINDOWS for above in (folder, release.parent, release.parent.parent)]
+    spoken = (place for around in beside for place in (around / WINDOWS, around) if place.is_dir())
+    return release, next(spoken, None)
 
 
 def _tasks(path: Path) -> dict[str, Task]:

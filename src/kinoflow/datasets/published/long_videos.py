@@ -1,13 +1,16 @@
 """The stages for published datasets of long videos with many labelled segments each: CrossTask and Breakfast."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from kinoflow.datasets import listing
 from kinoflow.datasets.published import breakfast, crosstask
 from kinoflow.datasets.published.crosstask import CrossTask, name_of
-from kinoflow.datasets.published.options import VideoAnnotationsOptions
+from kinoflow.datasets.published.options import VideoAnnotationsOptions, WhichFilesOptions
+from kinoflow.datasets.splits import UNUSED
 from kinoflow.errors import DataError
 from kinoflow.progress import log
 from kinoflow.stage import Folder, In, Out, State
@@ -54,6 +57,14 @@ class Lost:
     video: str
     task: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkRow:
+    """A row of the table of links: the name that a file has for one of its tasks."""
+
+    link: str
+    file: str  # below the folder of the files
 
 
 @dataclass
@@ -129,7 +140,8 @@ def _crosstask(release: CrossTask, known: dict[str, str] | None, suffix: str) ->
                 lost.append(Lost(split=split, video=name_of(row), task=row[0], reason="no file"))
                 continue
             video = named[row]
-            sides.append(Side(video=video, split=split, recording=row[1], task=row[0]))
+            # What serves two tasks is two recordings: its splits differ by task, and none of them trains on what is tested.
+            sides.append(Side(video=video, split=split, recording=name_of(row), task=row[0]))
             labels += _stretches(video, release.annotations.get(row, ()), release.tasks[row[0]].steps)
             windows += _stretches(video, release.windows.get(row, ()), release.tasks[row[0]].steps)
             if row[0] in release.primary and row not in release.annotations:
@@ -165,21 +177,49 @@ def _stretches(video: str, stretches: Iterable[crosstask.Stretch], steps: tuple[
             yield Stretch(video=video, start=start, end=end, action=steps[step])
 
 
-def task_links(annotations: Folder, root: Folder, links: State) -> None:
+def task_links(
+    annotations: Folder, root: Folder, links: State, options: WhichFilesOptions, table: Out | None = None
+) -> None:
     """Make a folder in which a video of several tasks of CrossTask has a file for each: TASK_VIDEO.npy, links to VIDEO.npy.
 
-    annotations: the folder of crosstask_release
-    root: the folder of the feature files, crosstask_features
-    links: the folder of links to make; links that are there already stay
+    annotations: the folder of crosstask_release, or one that it lies in
+    root: the folder of the feature files, crosstask_features; files in its folders count, too
+    links: the folder of links to make; it holds no others afterwards
+    table: a table to write of the links: link, file
     """
+    files = listing.scan(root, 1, options.include, options.exclude, "names")["000"]
+    videos = crosstask.read(annotations).videos
+    wanted = {name for row in videos for name in (name_of(row), row[1])}
+    known: dict[str, PurePosixPath] = {}
+    for file in map(PurePosixPath, sorted(files)):
+        if file.stem in wanted and known.setdefault(file.stem, file) != file:
+            raise DataError(
+                f"{root}: {str(known[file.stem])!r} and {str(file)!r} may both be the video {file.stem!r}; leave one out"
+                " with include or exclude"
+            )
+    named = [(row, file) for row in videos if (file := known.get(name_of(row)) or known.get(row[1]))]
+    if not named:
+        raise DataError(f"{root}: none of the {len(videos)} videos of CrossTask is there, as {videos[0][1]}.npy")
+    rows = [LinkRow(link=f"{name_of(row)}{file.suffix}", file=str(file)) for row, file in named]
     links.mkdir(parents=True, exist_ok=True)
-    made = 0
-    for row in crosstask.read(annotations).videos:
-        source, link = root.resolve() / f"{row[1]}.npy", links / f"{name_of(row)}.npy"
-        if source.is_file() and not link.is_symlink():
-            link.symlink_to(source)
-            made += 1
-    log.info("%d links made in %s", made, links)
+    for name in {path.name for path in links.iterdir() if path.is_symlink()} - {row.link for row in rows}:
+        (links / name).unlink()
+    place, own = root.resolve(), links.parent.resolve()
+    if place.is_relative_to(own):  # fetched beside the links: both move together
+        place = Path(os.path.relpath(place, own / links.name))
+    for row in rows:
+        _link(links / row.link, place / row.file)
+    if table:
+        tables.write(table, rows, LinkRow)
+    log.info("%d links in %s, to %d files", len(rows), links, len({row.file for row in rows}))
+
+
+def _link(link: Path, file: Path) -> None:
+    """Make a link; one that leads there already stays as it is."""
+    if link.is_symlink() and link.readlink() == file:
+        return
+    link.unlink(missing_ok=True)
+    link.symlink_to(file)
 
 
 # ---------------------------------------------------------------- Breakfast
@@ -208,6 +248,9 @@ def _breakfast(
         row = Side(video=there[name], split=each.split(options.split), recording=each.person, task=each.recipe)
         sides.append(row)
         lost.append(Lost(split=row.split, video=row.video, task=row.task, reason=UNANNOTATED))
+    for name in sorted(set(there or ()) & breakfast.BAD):  # a file that no row told of would be drawn into a split
+        each = breakfast.recording(name)
+        sides.append(Side(video=there[name], split=UNUSED, recording=each.name, task=each.recipe))
     steps = [
         StepRow(task=recipe, number=number, action=label)
         for recipe in sorted(names)

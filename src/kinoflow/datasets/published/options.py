@@ -22,13 +22,17 @@ class AnnotationFilesOptions(Options):
     )
 
 
-class PublishedOptions(AnnotationFilesOptions):
-    """Which published dataset it is, how its files are read, and which files may be its videos."""
+class WhichFilesOptions(Options):
+    """Which files of a folder may be videos."""
 
     include: tuple[str, ...] = option(
         ("*",), "globs on paths below the root (* also matches /): which files may be videos", "globs", min_length=1
     )
     exclude: tuple[str, ...] = option((), "globs of files that are none (folder/* for whole folders)", "globs")
+
+
+class PublishedOptions(WhichFilesOptions, AnnotationFilesOptions):
+    """Which published dataset it is, how its files are read, and which files may be its videos."""
 
 
 class ListFilesOptions(PublishedOptions):
