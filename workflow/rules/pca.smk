@@ -1,4 +1,5 @@
 # Partial sums of each shard, merged in the order of shards; then each shard is projected.
+# What `cache` keeps between projects (docs/cluster.md) is found by params and not by wildcards: so `place` repeats them.
 
 
 rule pca_partial:
@@ -11,9 +12,14 @@ rule pca_partial:
         "logs/pca/{dataset}/{features}-{pca}/partial-{shard}.log",
     benchmark:
         "logs/usage/{dataset}/pca_partial/{features}-{pca}-{shard}.jsonl"
+    cache: True
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(4000),
+        runtime=needs.minutes(60),
     params:
+        place="{dataset}/{features}/{pca}/{shard}",
         code=flow.code("kinoflow.features.pca:pca_partial"),
         options=flow.shards.options("pca"),
         videos=flow.shards.roles_digest,  # splits and tasks of this shard's videos: a label edited elsewhere changes nothing here
@@ -32,9 +38,14 @@ rule pca_fit:
         "logs/pca/{dataset}/{features}-{pca}/fit.log",
     benchmark:
         "logs/usage/{dataset}/pca_fit/{features}-{pca}.jsonl"
+    cache: True
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(4000),
+        runtime=needs.minutes(60),
     params:
+        place="{dataset}/{features}/{pca}",
         code=flow.code("kinoflow.features.pca:pca_fit"),
         options=flow.shards.options("pca"),
     shell:
@@ -51,9 +62,14 @@ rule pca_apply:
         "logs/pca/{dataset}/{features}-{pca}/apply-{shard}.log",
     benchmark:
         "logs/usage/{dataset}/pca_apply/{features}-{pca}-{shard}.jsonl"
+    cache: True
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(4000),
+        runtime=needs.minutes(60),
     params:
+        place="{dataset}/{features}/{pca}/{shard}",
         code=flow.code("kinoflow.features.pca:pca_apply"),
         options=flow.shards.options("pca"),
         videos=flow.shards.tasks_digest,
