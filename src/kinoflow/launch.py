@@ -18,7 +18,12 @@ def command(nodes: int, processes: int, threads: int, words: list[str]) -> list[
     if nodes == 1:
         return [*torchrun, "--standalone", *stage]
     srun = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--cpus-per-task={threads}"]
-    meeting = [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={_free_place()}", f"--rdzv-id={os.getpid()}"]
+    meeting = [
+        f"--nnodes={nodes}",
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint={_free_place()}",
+        f"--rdzv-id={os.getpid()}",
+    ]
     return [*srun, *torchrun, *meeting, *stage]
 
 

@@ -120,6 +120,15 @@ class Flow:
         elsewhere = plugin is not None and not plugin.common_settings.local_exec
         return int(elsewhere or any(any(Path("/dev").glob(name)) for name in GPU_DEVICES))
 
+    @property
+    def cached(self) -> bool:
+        """Whether results of rules that allow it are kept between projects: `--cache` was given.
+
+        What Snakemake would otherwise say of such rules, it says in each job anew.
+        """
+        settings = self.state.workflow.workflow_settings
+        return settings is not None and settings.cache is not None
+
     def products(self) -> list[str]:
         """Return everything that the study asks for but its results: tables, and the shards at the end of each chain."""
         datasets, shards = self.layout.datasets.values(), self.layout.shards

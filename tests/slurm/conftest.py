@@ -19,7 +19,7 @@ study: trial
 datasets:
   mine:
     source: {kind: folder, path: videos}
-    shards: 2
+    shards: 1
     index: {labels: labels.csv, splits: splits.csv}
 frames:
   small: {dataset: mine, size: 32, store: raw}

@@ -32,13 +32,13 @@ def test_cancelled_edited_sent_back_and_killed_it_ends_with_the_bytes_of_a_local
 
 def cancelled_jobs_fail_by_name(room):
     process = room.submitting("--retries", "0", TARGET)
-    wait_for(lambda: len(room.queue("shards")) == 2, SECONDS)
-    first, second = room.queue("shards")
-    asked("scancel", first)
+    wait_for(lambda: room.queue("shards"), SECONDS)
+    (number,) = room.queue("shards")
+    asked("scancel", number)
     assert process.wait(SECONDS) == 1
     said = (room.place / "said").read_text()
-    assert f"SLURM-job '{first}' failed, SLURM status is: 'CANCELLED'" in said
-    assert f"SLURM-job '{second}' failed" not in said
+    assert "Error in group shards" in said and f"/{number}.log (check log file" in said
+    assert f"JOB {number} ON node1 CANCELLED" in said
 
 
 def sent_back_and_left_alone(room) -> str:
@@ -52,7 +52,6 @@ def sent_back_and_left_alone(room) -> str:
     wait_for(lambda: " steps of " in room.log(), SECONDS)
     wait_for(lambda: asked("scancel", "--signal=URG", number) == "" and restarts(number) == 1, SECONDS)
     kill(process)
-    assert len(re.findall("^rule frames:", (room.place / "said").read_text(), re.M)) == 1  # the other one was done
     room.edit("src/kinoflow/training/loop.py", '    raise SystemExit("edited")\n', "")
     return number
 

@@ -45,7 +45,9 @@ def test_where_slurm_refuses_it_says_so_once_and_goes_on(scontrol, caplog):
     (scontrol / "a").mkdir()
     with caplog.at_level("WARNING", "kinoflow"):
         urged(scontrol / "a")
-    assert caplog.text.count("does not put this job back into the queue (Requested operation is presently disabled)") == 1
+    assert (
+        caplog.text.count("does not put this job back into the queue (Requested operation is presently disabled)") == 1
+    )
     assert (scontrol / "asked").read_text() == "requeue 12\n"
 
 

@@ -10,9 +10,7 @@ rule pca_partial:
         "data/{dataset}/features/{features}/pca/{pca}/partial/{shard}.h5",
     log:
         "logs/pca/{dataset}/{features}-{pca}/partial-{shard}.log",
-    benchmark:
-        "logs/usage/{dataset}/pca_partial/{features}-{pca}-{shard}.jsonl"
-    cache: True
+    cache: flow.cached
     conda:
         "../../envs/media.yaml"
     resources:
@@ -36,9 +34,7 @@ rule pca_fit:
         "data/{dataset}/features/{features}/pca/{pca}/basis.safetensors",
     log:
         "logs/pca/{dataset}/{features}-{pca}/fit.log",
-    benchmark:
-        "logs/usage/{dataset}/pca_fit/{features}-{pca}.jsonl"
-    cache: True
+    cache: flow.cached
     conda:
         "../../envs/media.yaml"
     resources:
@@ -60,9 +56,7 @@ rule pca_apply:
         "data/{dataset}/features/{features}/pca/{pca}/{shard}.h5",
     log:
         "logs/pca/{dataset}/{features}-{pca}/apply-{shard}.log",
-    benchmark:
-        "logs/usage/{dataset}/pca_apply/{features}-{pca}-{shard}.jsonl"
-    cache: True
+    cache: flow.cached
     conda:
         "../../envs/media.yaml"
     resources:

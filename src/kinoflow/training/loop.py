@@ -31,8 +31,8 @@ from kinoflow.training.history import History
 from kinoflow.training.meter import DivergedError, Meter
 from kinoflow.training.norm import ghost, synchronised
 from kinoflow.training.options import TrainingOptions
-from kinoflow.training.schedule import Plan, base_rate, share
 from kinoflow.training.requeue import requeue
+from kinoflow.training.schedule import Plan, base_rate, share
 from kinoflow.training.seeds import name_places, sample_keys, seed_of
 from kinoflow.training.state import State, finite
 from kinoflow.training.stop import Stop, heard
