@@ -13,6 +13,7 @@ from tests.workflow.project import Project, new_project
 
 HERE = Path(__file__).parent
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
+MODEL = "results/trial/recognition/still/seed-0/model.safetensors"
 TARGET = "results/trial/recognition/still/seed-0/metrics.json"
 STUDY = """
 study: trial
@@ -111,6 +112,13 @@ def reference(slurm, tmp_path_factory, make_video) -> Room:
     room = new_room(tmp_path_factory.mktemp("reference") / "room", make_video)
     room.snakemake(TARGET)
     return room
+
+
+def with_steps(room: Room, place: Path, steps: int) -> Room:
+    """Return a copy of a finished project with so many steps of training, which are then all there is to do."""
+    copy = Room(shutil.copytree(room.place, place, symlinks=True))
+    copy.edit("study.yaml", "steps: 200", f"steps: {steps}")
+    return copy
 
 
 def new_room(place: Path, make_video) -> Room:

@@ -55,7 +55,9 @@ def test_the_cache_tells_shards_and_other_videos_apart(places):
 def test_rules_whose_results_are_kept_repeat_their_wildcards_in_params_and_begin_from_nothing(finished):
     """The cache knows params and no wildcards; a file that is carried on would stand in its way."""
     text = "".join(path.read_text() for path in sorted((finished.place / "workflow/rules").glob("*.smk")))
-    rules = {name: body for name, body in re.findall(r"^rule (\w+):\n((?:\n|    .*\n)+)", text, re.M) if "cache:" in body}
+    rules = {
+        name: body for name, body in re.findall(r"^rule (\w+):\n((?:\n|    .*\n)+)", text, re.M) if "cache:" in body
+    }
     assert {*rules} == {*CACHED}
     for body in rules.values():
         output = body.split("    output:\n")[1].split("    log:\n")[0]
