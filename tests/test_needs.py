@@ -25,10 +25,16 @@ def sources() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
+def test_torchrun_leaves_the_stage_its_options():
+    words = command(1, 2, 4, ["recognition-train", "--log"])
+    done = subprocess.run(words, capture_output=True, text=True, env=sources())
+    assert "recognition-train: error: argument --log: expected one argument" in done.stderr
+
+
 @pytest.mark.parametrize("nodes", [1, 3])
 def test_several_processes_are_started_by_torchrun_and_on_several_machines_by_srun(nodes):
     words = command(nodes, 2, 8, ["recognition-train", "--seed", "1"])
-    assert words[-5:] == ["-m", "kinoflow", "recognition-train", "--seed", "1"]
+    assert words[-6:] == ["-m", "--", "kinoflow", "recognition-train", "--seed", "1"]
     assert "--nproc-per-node=2" in words and "torch.distributed.run" in words
     if nodes == 1:
         assert "--standalone" in words and "srun" not in words

@@ -11,9 +11,9 @@ import sys
 
 def command(nodes: int, processes: int, threads: int, words: list[str]) -> list[str]:
     """Return the command that runs a stage (``words``) in ``processes`` processes on each of ``nodes`` machines."""
-    stage = ["-m", "kinoflow", *words]
     if nodes * processes == 1:
-        return [sys.executable, *stage]
+        return [sys.executable, "-m", "kinoflow", *words]
+    stage = ["-m", "--", "kinoflow", *words]  # after `--` torchrun does not take the stage's options for its own
     torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
     if nodes == 1:
         return [*torchrun, "--standalone", *stage]

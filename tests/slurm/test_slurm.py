@@ -90,6 +90,7 @@ set-resources:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_two_machines_train_in_one_job_what_one_process_does(reference, tmp_path):
     alone, team = (with_steps(reference, tmp_path / name, 20) for name in ("alone", "team"))
     (team.place / "site").mkdir()
