@@ -10,7 +10,7 @@ report: "workflow/report/workflow.rst"
 
 # The main process imports the live sources; its jobs find the frozen copy first, through PYTHONPATH.
 sys.path.insert(0 if workflow.is_main_process else len(sys.path), f"{workflow.basedir}/src")
-from kinoflow import runs
+from kinoflow import needs, runs
 from kinoflow.workflow import Flow
 
 flow = Flow(workflow, config)  # reads --configfile, else config.yaml beside this file

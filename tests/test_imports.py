@@ -24,7 +24,7 @@ LEVELS = (
     ("tasks",),
     ("config", "study", "room_runs", "layout", "document", "fingerprint", "watch", "arguments", "command"),
     (
-        *("workflow", "run_state", "runs", "run_sections", "stock", "cli", "__main__"),
+        *("workflow", "run_state", "runs", "run_sections", "stock", "cli", "__main__", "launch", "needs"),
         *("dataset_rules", "shard_rules", "table_rules", "report_rules"),
     ),
 )

@@ -6,6 +6,7 @@ a signal.
 
 import errno
 import logging
+import os
 import signal
 import sys
 import threading
@@ -42,7 +43,7 @@ def run(target: str, function: Callable[..., None], words: list[str]) -> int:
 
 
 def _execute(target: str, function: Callable[..., None], known: list, given: dict[str, Any]) -> None:
-    if given["log"] and not given["dry_run"]:
+    if given["log"] and not given["dry_run"] and os.environ.get("RANK", "0") == "0":  # one of torchrun's processes
         _log_to(Path(given["log"]))
     end_with_main()
     values = arguments(known, given)

@@ -17,6 +17,7 @@ from kinoflow.store.files import write_json
 FROZEN = "KINOFLOW_FROZEN"  # where jobs find the frozen copy: set by the main process, inherited locally and by SLURM
 STATE = Path(".snakemake/kinoflow")
 PARTS = ("src", "workflow", "envs")
+SLURM = ", jobs on SLURM"  # said of the owner of a folder
 KEPT = 5  # frozen copies that stay
 
 
@@ -70,13 +71,14 @@ class RunState:
             raise SystemExit(
                 f"Another run is at work in this folder ({file.read()}): wait for it or stop it."
             ) from None
-        left = [*Path(".snakemake/locks").glob("*.lock")]
-        if left and (jobs := _submitted()):
+        file.seek(0)
+        if file.read().endswith(SLURM) and (jobs := _submitted()):
             raise SystemExit(f"Jobs of a killed run are still at work: wait for them, or scancel {' '.join(jobs)}")
-        for lock in left:
+        for lock in Path(".snakemake/locks").glob("*.lock"):
             lock.unlink()
         file.truncate(0)
-        print(f"process {os.getpid()} on {os.uname().nodename}", end="", file=file, flush=True)
+        elsewhere = "" if self.workflow.executor_plugin.common_settings.local_exec else SLURM
+        print(f"process {os.getpid()} on {os.uname().nodename}{elsewhere}", end="", file=file, flush=True)
         os.environ[MAIN] = f"{os.getpid()} {os.readlink('/proc/self/ns/pid')} {Path(STATE, 'owner').absolute()}"
         self.owner = file
 
@@ -117,5 +119,10 @@ def _submitted() -> list[str]:
     """Return the jobs that a Snakemake of this folder gave to SLURM: named after its run, with this folder as workplace."""
     if not shutil.which("squeue"):
         return []
-    rows = subprocess.run(["squeue", "--me", "-h", "-o", "%A %j %Z"], capture_output=True, text=True).stdout
-    return re.findall(rf"^(\d+) \S*[0-9a-f-]{{36}} {re.escape(str(Path.cwd()))}$", rows, re.M)
+    asked = subprocess.run(["squeue", "--me", "-h", "-o", "%A %j %Z"], capture_output=True, text=True)
+    if asked.returncode:
+        raise SystemExit(
+            f"The last run here gave its jobs to SLURM, and squeue does not say whether some are still at work"
+            f" ({asked.stderr.strip()}): start again when it does; or delete {STATE / 'owner'} if you know that none is."
+        )
+    return re.findall(rf"^(\d+) \S*[0-9a-f-]{{36}} {re.escape(str(Path.cwd()))}$", asked.stdout, re.M)

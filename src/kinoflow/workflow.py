@@ -28,6 +28,7 @@ from kinoflow.study import Study
 from kinoflow.table_rules import TableRules
 
 TABLES = ("actions", "corpora", "taxonomies", "sets")
+GPU = "KINOFLOW_GPU"
 GPU_DEVICES = ("nvidia[0-9]*", "kfd")  # of CUDA and of ROCm
 
 
@@ -117,10 +118,24 @@ class Flow:
         return fingerprint
 
     def gpu(self, wildcards: Any) -> int:
-        """Return how many GPUs a job of a network asks for: none on a machine without, where cores alone are the limit."""
+        """Return how many GPUs a job of a network asks for: none on a machine without, where cores alone are the limit.
+
+        The environment's KINOFLOW_GPU says it for clusters: 0 where there are none.
+        """
+        if GPU in os.environ:
+            return int(os.environ[GPU])
         plugin = self.state.workflow.executor_plugin
         elsewhere = plugin is not None and not plugin.common_settings.local_exec
         return int(elsewhere or any(any(Path("/dev").glob(name)) for name in GPU_DEVICES))
+
+    @property
+    def cached(self) -> bool:
+        """Whether results of rules that allow it are kept between projects: `--cache` was given.
+
+        What Snakemake would otherwise say of such rules, it says in each job anew.
+        """
+        settings = self.state.workflow.workflow_settings
+        return settings is not None and settings.cache is not None
 
     def products(self) -> list[str]:
         """Return everything that the study asks for but its results: tables, and the shards at the end of each chain."""

@@ -14,6 +14,9 @@ rule taxonomy:
         table=flow.tables["taxonomies"].folders(),
     conda:
         "../../envs/torch.yaml"
+    resources:
+        mem_mb=needs.memory(8000),
+        runtime=needs.minutes(120),
     params:
         code=flow.code("kinoflow.tasks.abstraction.make_taxonomy:taxonomy"),
         options=flow.tables["taxonomies"].options,
@@ -42,6 +45,9 @@ rule abstraction_sets:
         table=flow.tables["sets"].folders(),
     conda:
         "../../envs/torch.yaml"
+    resources:
+        mem_mb=needs.memory(4000),
+        runtime=needs.minutes(60),
     params:
         code=flow.code("kinoflow.tasks.abstraction.make_sets:abstraction_sets"),
         options=flow.tables["sets"].options,
@@ -95,6 +101,8 @@ rule abstraction_evaluate:
         "../../envs/torch.yaml"
     resources:
         gpu=flow.gpu,
+        mem_mb=needs.memory(8000),
+        runtime=needs.minutes(120),
     params:
         code=flow.code("kinoflow.tasks.abstraction.evaluate:abstraction_evaluate"),
         options=flow.runs.test("abstraction"),
@@ -119,6 +127,9 @@ rule abstraction_section:
         f"logs/report/{flow.study}/abstraction-{{name}}.log",
     conda:
         "../../envs/torch.yaml"
+    resources:
+        mem_mb=needs.memory(4000),
+        runtime=needs.minutes(30),
     params:
         code=flow.code("kinoflow.tasks.abstraction.figures:abstraction_section"),
         options=flow.sections.seen("abstraction"),

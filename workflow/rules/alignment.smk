@@ -43,6 +43,8 @@ rule alignment_evaluate:
         "../../envs/torch.yaml"
     resources:
         gpu=flow.gpu,
+        mem_mb=needs.memory(8000),
+        runtime=needs.minutes(120),
     params:
         code=flow.code("kinoflow.tasks.alignment.evaluate:alignment_evaluate"),
         options=flow.runs.test("alignment"),
@@ -72,6 +74,9 @@ rule alignment_section:
         f"logs/report/{flow.study}/alignment-{{name}}.log",
     conda:
         "../../envs/torch.yaml"
+    resources:
+        mem_mb=needs.memory(4000),
+        runtime=needs.minutes(30),
     params:
         code=flow.code("kinoflow.tasks.alignment.figures:alignment_section"),
         files=runs.flags,

@@ -14,6 +14,9 @@ rule action_sequences:
         table=flow.tables["actions"].folders(),
     conda:
         "../../envs/torch.yaml"
+    resources:
+        mem_mb=needs.memory(2000),
+        runtime=needs.minutes(30),
     params:
         code=flow.code("kinoflow.tasks.anticipation.sequences:action_sequences"),
         options=flow.tables["actions"].options,
@@ -37,6 +40,9 @@ rule text_corpus:
         table=flow.tables["corpora"].folders(),
     conda:
         "../../envs/torch.yaml"
+    resources:
+        mem_mb=needs.memory(2000),
+        runtime=needs.minutes(60),
     params:
         code=flow.code("kinoflow.tasks.anticipation.corpus:text_corpus"),
         options=flow.tables["corpora"].options,
@@ -95,6 +101,8 @@ rule teacher_records:
         "../../envs/torch.yaml"
     resources:
         gpu=flow.gpu,
+        mem_mb=needs.memory(8000),
+        runtime=needs.minutes(120),
     params:
         code=flow.code("kinoflow.tasks.anticipation.teacher_records:teacher_records"),
         options=flow.runs.part("teachers", "records"),
@@ -149,6 +157,8 @@ rule anticipation_evaluate:
         "../../envs/torch.yaml"
     resources:
         gpu=flow.gpu,
+        mem_mb=needs.memory(8000),
+        runtime=needs.minutes(120),
     params:
         code=flow.code("kinoflow.tasks.anticipation.evaluate:anticipation_evaluate"),
         options=flow.runs.test("anticipation"),
@@ -178,6 +188,9 @@ rule anticipation_section:
         f"logs/report/{flow.study}/anticipation-{{name}}.log",
     conda:
         "../../envs/torch.yaml"
+    resources:
+        mem_mb=needs.memory(4000),
+        runtime=needs.minutes(30),
     params:
         code=flow.code("kinoflow.tasks.anticipation.figures:anticipation_section"),
         options=flow.sections.students,

@@ -19,6 +19,9 @@ rule render:
     conda:
         "../../envs/media.yaml"
     threads: 4
+    resources:
+        mem_mb=needs.memory(4000),
+        runtime=needs.minutes(120),
     params:
         code=flow.code("kinoflow.datasets.kitchen.render:render"),
         options=flow.datasets.options("render"),
@@ -46,6 +49,9 @@ rule download:
         dataset=flow.datasets.folders(source="download"),
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(1000),
+        runtime=needs.minutes(1440),
     params:
         code=flow.code("kinoflow.datasets.download:download"),
         identity=flow.datasets.options("download", "place", "attempts", "patience", "form"),
@@ -100,6 +106,9 @@ rule probe:
         dataset=flow.datasets.folders(content="videos"),
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(1000),
+        runtime=needs.minutes(60),
     params:
         code=flow.code("kinoflow.media.probe:probe"),
         options=flow.datasets.options("probe"),
@@ -124,6 +133,9 @@ rule probe_pictures:
         dataset=flow.datasets.folders(content="pictures"),
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(1000),
+        runtime=needs.minutes(60),
     params:
         code=flow.code("kinoflow.media.numbered:probe_pictures"),
         options=flow.datasets.options("pictures"),
@@ -148,6 +160,9 @@ rule probe_files:
         dataset=flow.datasets.folders(content="features"),
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(2000),
+        runtime=needs.minutes(60),
     params:
         code=flow.code("kinoflow.features.outside:probe_files"),
         options=flow.datasets.options("files"),
@@ -171,6 +186,9 @@ rule inventory:
         "logs/usage/{dataset}/inventory.jsonl"
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(2000),
+        runtime=needs.minutes(30),
     params:
         code=flow.code("kinoflow.datasets.inventory:inventory"),
     shell:
@@ -195,6 +213,9 @@ rule annotations:
         annotations="[0-9a-f]{10}",
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(2000),
+        runtime=needs.minutes(30),
     params:
         code=flow.code("kinoflow.datasets.published.annotations:annotations"),
         options=flow.datasets.options("annotations"),
@@ -248,6 +269,9 @@ rule index:
         "logs/usage/{dataset}/index/{index}.jsonl"
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(2000),
+        runtime=needs.minutes(30),
     params:
         code=flow.code("kinoflow.datasets.index:index"),
         options=flow.datasets.options("index", "labels", "splits"),

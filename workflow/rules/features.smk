@@ -19,6 +19,8 @@ rule features:
     threads: flow.shards.threads
     resources:
         gpu=flow.gpu,
+        mem_mb=needs.memory(8000),
+        runtime=needs.minutes(240),
     params:
         stage="features",
         code=flow.code("kinoflow.features.extract:features"),
@@ -48,6 +50,8 @@ rule features_of_videos:
     threads: flow.shards.threads
     resources:
         gpu=flow.gpu,
+        mem_mb=needs.memory(8000),
+        runtime=needs.minutes(240),
     params:
         stage="features",
         code=flow.code("kinoflow.features.extract:features"),
@@ -99,6 +103,9 @@ rule features_of_files:
         features=flow.shards.hashes("features", "files"),
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(3000),
+        runtime=needs.minutes(60),
     params:
         code=flow.code("kinoflow.features.outside:feature_files"),
         options=flow.datasets.options("files"),

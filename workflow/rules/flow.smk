@@ -12,6 +12,9 @@ rule optical_flow:
         "logs/usage/{dataset}/flow/{flow}-{shard}.jsonl"
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(3000),
+        runtime=needs.minutes(240),
     params:
         code=flow.code("kinoflow.media.flow:flow"),
         options=flow.shards.options("flow"),

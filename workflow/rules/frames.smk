@@ -14,6 +14,9 @@ rule frames:
         dataset=flow.datasets.folders(content="videos"),
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(3000),
+        runtime=needs.minutes(240),
     params:
         code=flow.code("kinoflow.media.frames:frames"),
         options=flow.shards.options("frames"),
@@ -36,6 +39,9 @@ rule picture_frames:
         dataset=flow.datasets.folders(content="pictures"),
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(3000),
+        runtime=needs.minutes(240),
     params:
         code=flow.code("kinoflow.media.picture_frames:picture_frames"),
         options=flow.shards.options("frames"),

@@ -1,4 +1,5 @@
 # Partial sums of each shard, merged in the order of shards; then each shard is projected.
+# What `cache` keeps between projects (docs/cluster.md) is found by params and not by wildcards: so `place` repeats them.
 
 
 rule pca_partial:
@@ -9,11 +10,14 @@ rule pca_partial:
         "data/{dataset}/features/{features}/pca/{pca}/partial/{shard}.h5",
     log:
         "logs/pca/{dataset}/{features}-{pca}/partial-{shard}.log",
-    benchmark:
-        "logs/usage/{dataset}/pca_partial/{features}-{pca}-{shard}.jsonl"
+    cache: flow.cached
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(4000),
+        runtime=needs.minutes(60),
     params:
+        place="{dataset}/{features}/{pca}/{shard}",
         code=flow.code("kinoflow.features.pca:pca_partial"),
         options=flow.shards.options("pca"),
         videos=flow.shards.roles_digest,  # splits and tasks of this shard's videos: a label edited elsewhere changes nothing here
@@ -30,11 +34,14 @@ rule pca_fit:
         "data/{dataset}/features/{features}/pca/{pca}/basis.safetensors",
     log:
         "logs/pca/{dataset}/{features}-{pca}/fit.log",
-    benchmark:
-        "logs/usage/{dataset}/pca_fit/{features}-{pca}.jsonl"
+    cache: flow.cached
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(4000),
+        runtime=needs.minutes(60),
     params:
+        place="{dataset}/{features}/{pca}",
         code=flow.code("kinoflow.features.pca:pca_fit"),
         options=flow.shards.options("pca"),
     shell:
@@ -49,11 +56,14 @@ rule pca_apply:
         "data/{dataset}/features/{features}/pca/{pca}/{shard}.h5",
     log:
         "logs/pca/{dataset}/{features}-{pca}/apply-{shard}.log",
-    benchmark:
-        "logs/usage/{dataset}/pca_apply/{features}-{pca}-{shard}.jsonl"
+    cache: flow.cached
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(4000),
+        runtime=needs.minutes(60),
     params:
+        place="{dataset}/{features}/{pca}/{shard}",
         code=flow.code("kinoflow.features.pca:pca_apply"),
         options=flow.shards.options("pca"),
         videos=flow.shards.tasks_digest,

@@ -38,6 +38,8 @@ rule recognition_evaluate:
         "../../envs/torch.yaml"
     resources:
         gpu=flow.gpu,
+        mem_mb=needs.memory(8000),
+        runtime=needs.minutes(120),
     params:
         code=flow.code("kinoflow.tasks.recognition.evaluate:recognition_evaluate"),
         options=flow.runs.test("recognition"),
@@ -66,6 +68,9 @@ rule recognition_section:
         f"logs/report/{flow.study}/recognition-{{name}}.log",
     conda:
         "../../envs/torch.yaml"
+    resources:
+        mem_mb=needs.memory(4000),
+        runtime=needs.minutes(30),
     params:
         code=flow.code("kinoflow.tasks.recognition.figures:recognition_section"),
         options=flow.sections.tests("recognition"),
@@ -84,6 +89,9 @@ rule recognition_speed:
     conda:
         "../../envs/torch.yaml"
     threads: 8  # all cores of most workstations: what measures time wants to be alone
+    resources:
+        mem_mb=needs.memory(8000),
+        runtime=needs.minutes(60),
     params:
         code=flow.code("kinoflow.tasks.recognition.speed:recognition_speed"),
         files=runs.flags,

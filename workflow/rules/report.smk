@@ -13,6 +13,9 @@ rule data_section:
         f"logs/report/{flow.study}/data-{{name}}.log",
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(2000),
+        runtime=needs.minutes(30),
     params:
         code=flow.code("kinoflow.datasets.figures:data_section"),
         options=flow.report.options,
@@ -33,6 +36,9 @@ rule pca_section:
         f"logs/report/{flow.study}/pca-{{name}}.log",
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(2000),
+        runtime=needs.minutes(30),
     params:
         code=flow.code("kinoflow.features.figures:pca_section"),
         options=flow.report.options,

@@ -44,6 +44,8 @@ rule segmentation_evaluate:
         "../../envs/torch.yaml"
     resources:
         gpu=flow.gpu,
+        mem_mb=needs.memory(8000),
+        runtime=needs.minutes(120),
     params:
         code=flow.code("kinoflow.tasks.segmentation.evaluate:segmentation_evaluate"),
         options=flow.runs.test("segmentation"),
@@ -70,6 +72,9 @@ rule segmentation_section:
         f"logs/report/{flow.study}/segmentation-{{name}}.log",
     conda:
         "../../envs/torch.yaml"
+    resources:
+        mem_mb=needs.memory(4000),
+        runtime=needs.minutes(30),
     params:
         code=flow.code("kinoflow.tasks.segmentation.figures:segmentation_section"),
         options=flow.sections.seen("segmentation"),
@@ -88,6 +93,9 @@ rule segmentation_speed:
     conda:
         "../../envs/torch.yaml"
     threads: 8  # all cores of most workstations: what measures time wants to be alone
+    resources:
+        mem_mb=needs.memory(8000),
+        runtime=needs.minutes(60),
     params:
         code=flow.code("kinoflow.tasks.segmentation.speed:segmentation_speed"),
         files=runs.flags,

@@ -16,6 +16,11 @@ rule train:
     threads: 1
     resources:
         gpu=flow.gpu,
+        mem_mb=needs.memory(8000),
+        runtime=240,
+        slurm_extra=needs.TURN,
+        nodes=1,
+        processes=1,
     params:
         stage="",
         code="",
@@ -27,6 +32,6 @@ rule train:
         files=runs.flags,
         work=runs.work,
     shell:
-        "python -m kinoflow {params.stage} {params.files} {params.root} {params.data} {params.weights}"
+        "python -m kinoflow.launch {resources.nodes} {resources.processes} {threads} {params.stage} {params.files} {params.root} {params.data} {params.weights}"
         " --model {output.model} --history {output.history} --place {params.work} --seed {wildcards.seed} --options {params.options:q}"
         " --code {params.code} --log {log}"

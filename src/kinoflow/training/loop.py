@@ -31,6 +31,7 @@ from kinoflow.training.history import History
 from kinoflow.training.meter import DivergedError, Meter
 from kinoflow.training.norm import ghost, synchronised
 from kinoflow.training.options import TrainingOptions
+from kinoflow.training.requeue import requeue
 from kinoflow.training.schedule import Plan, base_rate, share
 from kinoflow.training.seeds import name_places, sample_keys, seed_of
 from kinoflow.training.state import State, finite
@@ -188,11 +189,18 @@ class _Training:
             self.meter.end_epoch()
         if row or validation:
             self._record(self._validate() if validation else {})
-        stopping = self.team.any(stop.signal is not None, self.device)
-        if done == plan.steps or self.state.due or (stopping and self.state.quick):
+        stopping, late = (self.team.any(x, self.device) for x in (stop.signal is not None, stop.late))
+        if done == plan.steps or self.state.due or late or (stopping and self.state.quick):
             self._save()
-        if stopping and done < plan.steps:
+        if done < plan.steps and (stopping or (late and self._another_turn(stop))):
             stop.obey()
+
+    def _another_turn(self, stop: Stop) -> bool:
+        """Go back into SLURM's queue, where what was just saved will be continued; return whether that worked."""
+        stop.late = False
+        if self.team.first:
+            log.info("%s: the time limit is near: saved after step %d of %d", self.name, self.done, self.plan.steps)
+        return self.team.from_first(requeue() if self.team.first else None)
 
     def _share(self) -> float:
         own = getattr(self.trainee, "rate", None)

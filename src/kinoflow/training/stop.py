@@ -1,25 +1,35 @@
-"""A signal that asks the process to end is heard at once and obeyed at the end of a step, when the state can be saved."""
+"""A signal that asks the process to end is heard at once and obeyed at the end of a step, when the state can be saved.
 
+SIGURG in a job of SLURM says that the time limit is near: what it asks for is another turn, not an end.
+"""
+
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from kinoflow.training.requeue import JOB
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stop:
-    """Whether a signal came, and which."""
+    """Whether a signal came, and which; whether the job's time is nearly over."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self.late = False
         self.before: dict[int, Any] = {}
 
     def _hear(self, number: int, frame: Any) -> None:
         again, self.signal = self.signal is not None, number
         if again:  # somebody is impatient: no step, no saving
             self.obey()
+
+    def _hear_of_time(self, number: int, frame: Any) -> None:
+        self.late = True
 
     def obey(self) -> None:
         """Let the signal do what it would have done without us (another process's is a SIGTERM to us)."""
@@ -38,6 +48,8 @@ def heard() -> Iterator[Stop]:
     stop = Stop()
     if threading.current_thread() is threading.main_thread():
         stop.before = {number: signal.signal(number, stop._hear) for number in SIGNALS}
+        if JOB in os.environ:
+            stop.before[signal.SIGURG] = signal.signal(signal.SIGURG, stop._hear_of_time)
     try:
         yield stop
     finally:

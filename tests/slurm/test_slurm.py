@@ -1,0 +1,106 @@
+"""One room through a real SLURM: submitted, cancelled, sent back into the queue, killed, continued; the bytes are a local run's."""
+
+import re
+
+import pytest
+from tests.slurm.conftest import MODEL, TARGET, asked, restarts, with_steps
+from tests.workflow.project import kill, wait_for
+
+from kinoflow.training.checkpoint import read
+
+SECONDS = 300  # for what takes some ten on a quiet machine
+SITE = """
+default-resources: {slurm_partition: gpu}
+set-resources:
+  recognition_train: {mem_mb: 9000 * attempt, runtime: 90}
+"""
+
+
+@pytest.mark.timeout(1200)
+def test_cancelled_edited_sent_back_and_killed_it_ends_with_the_bytes_of_a_local_run(room, reference):
+    cancelled_jobs_fail_by_name(room)
+    number = sent_back_and_left_alone(room)
+    nothing_starts_beside_the_jobs_that_are_left(room, number)
+    (room.place / "site").mkdir()
+    (room.place / "site/config.yaml").write_text(SITE)
+    ran = room.submit(TARGET, "--profile", str(room.place / "site"))
+    assert ran == ["recognition_evaluate run=still seed=0", "recognition_train run=still seed=0"]
+    assert "continues after step" in room.log()
+    assert "Partition=gpu TimeLimit=90 " in finished_job(room, "recognition_train")
+    assert room.results() == reference.results()
+    asks = ("--set-resources", "recognition_train:mem_mb=1", "--set-threads", "recognition_train=7")
+    assert room.snakemake("-n", TARGET, *asks) == []
+
+
+def cancelled_jobs_fail_by_name(room):
+    process = room.submitting("--retries", "0", TARGET)
+    wait_for(lambda: room.queue("shards"), SECONDS)
+    (number,) = room.queue("shards")
+    asked("scancel", number)
+    assert process.wait(SECONDS) == 1
+    said = (room.place / "said").read_text()
+    assert "Error in group shards" in said and f"/{number}.log (check log file" in said
+    assert room.queue("shards", "CANCELLED") == [number] and not room.queue()
+
+
+def sent_back_and_left_alone(room) -> str:
+    """Edit the sources while jobs wait, ask the training to go back into the queue, kill the main process; return the job."""
+    process = room.submitting(TARGET)
+    wait_for(lambda: room.queue(), SECONDS)
+    jobs = "    with team(device) as processes:\n"
+    room.edit("src/kinoflow/training/loop.py", jobs, '    raise SystemExit("edited")\n' + jobs)
+    wait_for(lambda: room.queue("recognition_train", "RUNNING"), SECONDS)
+    (number,) = room.queue("recognition_train")
+    wait_for(lambda: " steps of " in room.log(), SECONDS)
+    wait_for(lambda: asked("scancel", "--signal=URG", number) == "" and restarts(number) == 1, SECONDS)
+    kill(process)
+    room.edit("src/kinoflow/training/loop.py", '    raise SystemExit("edited")\n', "")
+    return number
+
+
+def nothing_starts_beside_the_jobs_that_are_left(room, number):
+    room.submit(TARGET, refused=f"Jobs of a killed run are still at work: wait for them, or scancel {number}")
+    assert room.queue() == [number]
+    asked("scancel", number)
+    wait_for(lambda: not room.queue(), SECONDS)
+
+
+def finished_job(room, rule: str) -> str:
+    """Return what SLURM says of the last job of a rule."""
+    return " ".join(asked("scontrol", "show", "job", max(room.queue(rule, "all"), key=int)).split())
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_a_training_three_time_limits_long_ends_with_the_uninterrupted_bytes(reference, tmp_path):
+    pace = float(re.search(r"200 steps in ([\d.]+) s", reference.log())[1])
+    steps = round(200 * 190 / pace)
+    alone, limited = (with_steps(reference, tmp_path / name, steps) for name in ("alone", "limited"))
+    alone.snakemake(MODEL)
+    limits = ("recognition_train:runtime=1", "recognition_train:slurm_extra='--signal=URG@10 --open-mode=append'")
+    limited.submit("--retries", "0", MODEL, "--set-resources", *limits)
+    assert int(re.search(r"Restarts=(\d+)", finished_job(limited, "recognition_train"))[1]) >= 3
+    assert limited.results() == alone.results()
+
+
+TEAM = """
+set-resources:
+  recognition_train: {nodes: 2, tasks: 2, processes: 1, mpi: srun, gpu: 0, gres: "gpu:1", tasks_per_gpu: 0}
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_two_machines_train_in_one_job_what_one_process_does(reference, tmp_path):
+    alone, team = (with_steps(reference, tmp_path / name, 20) for name in ("alone", "team"))
+    (team.place / "site").mkdir()
+    (team.place / "site/config.yaml").write_text(TEAM)
+    alone.snakemake(MODEL)
+    assert team.submit(MODEL, "--profile", str(team.place / "site")) == ["recognition_train run=still seed=0"]
+    job = finished_job(team, "recognition_train")
+    assert "NumNodes=2" in job and "TresPerNode=gres:gpu:1" in job
+    (log,) = team.place.glob("logs/slurm/rule_recognition_train/*/*.log")
+    assert "torch.distributed.run --nproc-per-node=1 --nnodes=2" in log.read_text()
+    one, two = (read(each.place / MODEL)[0] for each in (alone, team))
+    apart = max(float((one[name].double() - two[name].double()).abs().max()) for name in one)
+    assert 0 < apart < 5e-4  # sums of float32 were added in another order: seen 7e-5
