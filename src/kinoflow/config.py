@@ -1,6 +1,7 @@
 """Reading the configuration of a study from files. Paths in a config file count from the folder of that file."""
 
 import typing
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +44,10 @@ class _Loader(yaml.SafeLoader):
             if key.tag == "tag:yaml.org,2002:merge":  # << takes over what another mapping says
                 continue
             name = self.construct_object(key, deep=True)
+            if not isinstance(name, Hashable):
+                raise ConfigError(
+                    f"{key.start_mark.name}, line {key.start_mark.line + 1}: a list or a mapping is no key"
+                )
             if name in seen:
                 raise ConfigError(
                     f"{key.start_mark.name}, line {key.start_mark.line + 1}: the key {name!r} is given twice"
@@ -60,7 +65,10 @@ def _read(file: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         line = f", line {place.line + 1}" if place else ""
-        raise ConfigError(f"{file}{line}: this is no valid YAML: {getattr(error, 'problem', error)}") from None
+        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise ConfigError(f"{file}{line}: this is no valid YAML: {problem}") from None
+    except RecursionError:
+        raise ConfigError(f"{file}: this is no config file: it is nested too deeply") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{file}: a config file is a mapping (key: value); this one is empty or holds something else")
     return values

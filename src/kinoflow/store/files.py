@@ -103,6 +103,14 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
     write_text(path, json.dumps(value, sort_keys=True, indent=1) + "\n")
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text; ValueError if it is none, or nested so deeply that reading it takes no end of stack."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 # Why each item of a file may be carried over stands beside the file, never in it: the file's bytes must depend on its
 # content alone, or an edit that changes no value would look like new data to the next stage.
 
@@ -117,7 +125,7 @@ def read_keys(path: str | os.PathLike) -> dict[str, str]:
     if not (Path(path).exists() and keys.exists()):
         return {}
     try:
-        state = json.loads(keys.read_text())
+        state = parse_json(keys.read_text())
         return dict(state["keys"]) if state["of"] == sha256_of(path) else {}
     except (ValueError, KeyError, TypeError):
         return {}  # keys that cannot be read speak of no file: everything is made anew

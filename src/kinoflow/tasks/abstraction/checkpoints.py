@@ -5,7 +5,6 @@ extractor.<suffix>       the weights of the network behind the features, where t
 basis.safetensors        the components that features are reduced to, where there are some
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +16,7 @@ from torch import nn
 from kinoflow.errors import DataError
 from kinoflow.media.options import FramesOptions
 from kinoflow.options import check
-from kinoflow.store.files import sha256_of, write_bytes
+from kinoflow.store.files import parse_json, sha256_of, write_bytes
 from kinoflow.store.shards import Shard
 from kinoflow.tasks.abstraction import taxonomy_files
 from kinoflow.tasks.abstraction.model import ClipClassifier, SetModel, rebuild
@@ -52,7 +51,7 @@ class Extractor:
                 f"{weights}: the features were not made with these weights; give the file that they were made with"
             )
         made = (
-            check(FramesOptions, json.loads(Shard(frames).attrs.get("options", "{}")), str(frames)) if frames else None
+            check(FramesOptions, parse_json(Shard(frames).attrs.get("options", "{}")), str(frames)) if frames else None
         )
         return cls(
             attrs={key: value for key, value in attrs.items() if isinstance(value, str)},
@@ -65,7 +64,7 @@ class Extractor:
     @property
     def options(self) -> dict[str, Any]:
         """The options of the extraction; empty for features from outside."""
-        return json.loads(self.attrs.get("extractor", "{}"))
+        return parse_json(self.attrs.get("extractor", "{}"))
 
     @property
     def backbone(self) -> str:
@@ -139,6 +138,7 @@ def copy_extractor(model: Path, weights: Path | None, basis: Path | None) -> Non
             write_bytes(model.parent / f"{name}{file.suffix}", file.read_bytes())
 
 
+@checkpoint.rebuilding
 def read_checkpoint(path: Path) -> Trained:
     """Return the network of a checkpoint of this room; DataError if it is another file."""
     tensors, about = checkpoint.read(path)
@@ -146,7 +146,10 @@ def read_checkpoint(path: Path) -> Trained:
         raise DataError(
             f"{path}: this is no checkpoint of an abstraction run; give a model.safetensors that one has written"
         )
-    taxonomy = taxonomy_files.from_json(about["taxonomy"])
+    try:
+        taxonomy = taxonomy_files.from_json(about["taxonomy"])
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     network, shape = rebuild(about["network"]), tensors["node_vectors"].shape
     bundle = _Bundle(network, np.zeros(shape, np.float32))
     checkpoint.load_into(bundle, tensors, path)

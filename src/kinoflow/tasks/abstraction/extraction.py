@@ -17,7 +17,7 @@ from kinoflow.media.isolate import StoppedError, isolated
 from kinoflow.media.options import FramesOptions
 from kinoflow.options import check
 from kinoflow.store import tables
-from kinoflow.store.files import sha256_of
+from kinoflow.store.files import parse_json, sha256_of
 from kinoflow.store.tables import PARTLY, READABLE, Probed
 from kinoflow.tasks.abstraction.checkpoints import DRAWN, Extractor
 from kinoflow.tasks.abstraction.items import Items, item_features
@@ -152,7 +152,7 @@ def _frames_options(extractor: Extractor, weights: Path | None) -> FramesOptions
 def _reduced(features: Path, reduced: Path, extractor: Extractor, folder: Path) -> Path:
     from kinoflow.features.pca import pca_apply
 
-    options = check(PcaOptions, json.loads(extractor.attrs["pca"]), "the checkpoint")
+    options = check(PcaOptions, parse_json(extractor.attrs["pca"]), "the checkpoint")
     basis = folder / (extractor.basis or "basis.safetensors")
     if not basis.exists():
         raise ConfigError(

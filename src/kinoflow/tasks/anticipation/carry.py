@@ -4,7 +4,6 @@ In a checkpoint: the extractor's weights as ``extractor.<name>``, of a PCA ``pca
 beside them the options of frames and extractor.
 """
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from kinoflow.features.covariance import Projection, project
 from kinoflow.features.options import FeaturesOptions
 from kinoflow.media.options import FramesOptions
 from kinoflow.options import check
-from kinoflow.store.files import sha256_of
+from kinoflow.store.files import parse_json, sha256_of
 from kinoflow.store.shards import Shard
 from kinoflow.training import checkpoint
 
@@ -41,7 +40,7 @@ def carried(
     from kinoflow.features.sources import DecodedVideos
 
     attrs = Shard(features).attrs
-    told = json.loads(attrs.get("extractor", "{}"))
+    told = parse_json(attrs.get("extractor", "{}"))
     if "backbone" not in told:
         raise ConfigError(f"{features}: these features come from outside: a checkpoint cannot carry how they are made")
     weights = sha256_of(extractor) if extractor else DRAWN
@@ -53,14 +52,14 @@ def carried(
         raise ConfigError(
             f"basis: {features} was {'reduced by a PCA: give its basis' if PCA in attrs else 'not reduced: leave it out'}"
         )
-    frames = json.loads(Shard(pictures).attrs.get("options", "{}"))
+    frames = parse_json(Shard(pictures).attrs.get("options", "{}"))
     options = check(FeaturesOptions, told, str(features))
     plan = planned(options, str(extractor) if extractor else "none", "cpu")
     network = Extractor(plan, DecodedVideos(Path(), [], FramesOptions())).backbone.network
     about: dict[str, Any] = {"frames": frames, "features": told}
     parts: dict[str, nn.Module] = {EXTRACTOR: network}
     if basis:
-        parts[PCA] = _projection(basis, json.loads(attrs[PCA]))
+        parts[PCA] = _projection(basis, parse_json(attrs[PCA]))
     return about, parts
 
 

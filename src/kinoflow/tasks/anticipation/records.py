@@ -81,7 +81,7 @@ def read_records(path: Path) -> Records:
             uids, classes = _texts(file["uid"][()]), tuple(_texts(file["classes"][()]))
     except OSError as error:
         raise DataError(f"{path}: these records cannot be read: {error.strerror or error}") from None
-    except KeyError as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise DataError(f"{path}: these records are not complete: {error}; make them again") from None
     more = {name: value for name, value in about.items() if name not in ("room", "kind", "dataset", "policy")}
     return Records(uids, classes, *arrays, dataset=about["dataset"], policy=about["policy"], about=more)

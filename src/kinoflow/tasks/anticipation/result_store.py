@@ -82,7 +82,7 @@ def read_scores(path: Path) -> Scores:
             )
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file of scores") from None
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise DataError(
             f"{path}: these are no scores that anticipation-evaluate has written ({error}); test again"
         ) from None

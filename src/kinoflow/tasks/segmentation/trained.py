@@ -1,6 +1,5 @@
 """A trained segmentation: its models, and all that is needed to use them; to and from a checkpoint."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from torch import nn
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.options import check
+from kinoflow.store.files import parse_json
 from kinoflow.tasks.segmentation.labels import Vocabulary
 from kinoflow.tasks.segmentation.model import SegmentModel
 from kinoflow.tasks.segmentation.options import SegmentationOptions
@@ -93,6 +93,7 @@ class _Files(nn.Module):
             self.register_buffer(name, torch.frombuffer(bytearray(content), dtype=torch.uint8))
 
 
+@checkpoint.rebuilding
 def read_checkpoint(path: Path) -> Trained:
     """Read a checkpoint of a segmentation run; DataError if it is none."""
     tensors, about = checkpoint.read(path)
@@ -126,6 +127,6 @@ def read_checkpoint(path: Path) -> Trained:
 def extractor_of(features: dict[str, Any]) -> dict[str, Any]:
     """Return how features were made, as their shards say it: {} where they came as files from outside."""
     try:
-        return json.loads(features.get("extractor", "{}"))
+        return parse_json(features.get("extractor", "{}"))
     except ValueError:
         return {}
