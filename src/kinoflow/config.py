@@ -35,6 +35,9 @@ def merge(below: Any, above: Any) -> Any:
     return below | {key: merge(below.get(key), value) for key, value in above.items()}
 
 
+LARGEST = 1 << 24  # bytes of a config file: reading YAML takes a second for a few hundred kB
+
+
 class _Loader(yaml.SafeLoader):
     """YAML that refuses a key given twice: one of the two would be lost in silence."""
 
@@ -58,6 +61,8 @@ class _Loader(yaml.SafeLoader):
 
 def _read(file: Path) -> dict[str, Any]:
     try:
+        if file.stat().st_size > LARGEST:
+            raise ConfigError(f"{file}: a config file has at most {LARGEST >> 20} MiB; check which file it is")
         with open(file, encoding="utf-8") as stream:
             values = yaml.load(stream, _Loader)
     except (OSError, UnicodeDecodeError) as error:

@@ -58,3 +58,40 @@ def test_a_damaged_file_is_read_or_refused_in_one_sentence(reader, tmp_path):
 @pytest.mark.parametrize("reader", READERS, ids=str)
 def test_a_thousand_damaged_files_are_read_or_refused_in_one_sentence(reader, tmp_path):
     fuzzed(reader, tmp_path, 1000, derandomize=False)
+
+
+LINES = [
+    "table",
+    "segments",
+    "columns",
+    "config",
+    "labels",
+    "splits",
+    "list",
+    "roles",
+    "classes",
+    "claims",
+    "history",
+    "sets",
+]
+LINES += [
+    "clip list",
+    "list of clips",
+    "word vectors",
+    "indented taxonomy",
+    "recipe lines",
+    "corpus",
+    "steps",
+    "EPIC training.csv",
+]
+
+
+@pytest.mark.parametrize("megabytes", [2, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("name", LINES)
+def test_a_line_of_many_megabytes_is_read_or_refused_in_one_sentence(name, megabytes, tmp_path):
+    reader = next(reader for reader in READERS if reader.name == name)
+    reader.write(tmp_path)
+    path = tmp_path / reader.target
+    first, _, rest = path.read_bytes().partition(b"\n")
+    path.write_bytes(first + b"\n" + b"x" * (megabytes * 1_000_000) + rest)
+    judged(reader, path)

@@ -22,8 +22,8 @@ import numpy as np
 
 from kinoflow.errors import DataError
 from kinoflow.features.covariance import Basis, Sums
-from kinoflow.store.files import parse_json, replacing, write_bytes
-from kinoflow.store.shards import put
+from kinoflow.store.files import make_room, parse_json, replacing, write_bytes
+from kinoflow.store.shards import put, roomy
 
 DAMAGE = (OSError, KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError)  # what broken files raise
 Blocks = dict[str, tuple[int, int]]  # {name: (first column, last column + 1)}; {"": (0, D)} without blocks
@@ -74,8 +74,10 @@ def write_partial(
 ) -> None:
     """Write partial sums, group by group as they come: memory stays at one group."""
     rows = []
-    with replacing(path) as new, h5py.File(new, "w", libver=("v110", "v110")) as file:
+    with replacing(path) as new, roomy(new) as file:
         for number, (group, sums) in enumerate(groups):
+            file.flush()
+            make_room(new, sums.mean.nbytes + sums.scatter.nbytes)
             put(file, f"mean-{number}", sums.mean)
             put(file, f"scatter-{number}", sums.scatter)
             rows.append([*group, sums.rows])

@@ -1,10 +1,12 @@
 """Files that are absent, old or complete, and the keys by which single items of a file are carried over."""
 
+import errno
 import hashlib
 import json
 import os
 import re
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 A_DAY = 86400.0  # seconds
+HDF5_ROOM = 1 << 16  # bytes that HDF5 takes for itself
 LONG_NAME = 150  # bytes; file systems allow 255, and a temporary name is longer than its file's
 
 
@@ -53,6 +56,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     try:
         yield new
         new.replace(path)
+    except OSError as error:  # a full disk does not say which file it had no room for
+        error.filename = error.filename or os.fspath(path)
+        raise
     finally:
         new.unlink(missing_ok=True)
 
@@ -85,6 +91,20 @@ def _age(file: Path) -> float:
         return time.time() - file.stat().st_mtime
     except FileNotFoundError:  # its writer is done
         return 0.0
+
+
+def make_room(path: str | os.PathLike, size: int) -> None:
+    """Raise OSError now if the system has no room for ``size`` bytes more (and some for HDF5 itself) in the file at ``path``.
+
+    An HDF5 file whose writing failed can be neither closed nor forgotten: the interpreter dies with it.
+    """
+    start = Path(path).stat().st_size if Path(path).exists() else 0
+    with tempfile.TemporaryFile(dir=Path(path).parent) as file:
+        try:
+            os.posix_fallocate(file.fileno(), start, size + HDF5_ROOM)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV):  # a file system that cannot tell
+                raise
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
