@@ -20,6 +20,7 @@ MEMORY = (
     "there is not enough memory on this machine, or the job may not take more: give it more, or work on less at once"
     " (smaller batches, more shards)"
 )
+GPU_MEMORY = MEMORY.replace("this machine, or the job may not take more", "the GPU")
 ANY_BYTES = os.fsdecode(b"a \xff\n'\".csv")
 
 
@@ -43,6 +44,7 @@ def failing(error):
         (KeyboardInterrupt(), 130, "kinoflow stage: interrupted; the same command continues\n"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."), 1, f"kinoflow stage: {MEMORY}\n"),
         (ImportError("libtorch_cpu.so: failed to map segment from shared object"), 1, f"kinoflow stage: {MEMORY}\n"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 1, f"kinoflow stage: {GPU_MEMORY}\n"),
         (MemoryError(), 1, f"kinoflow stage: {MEMORY}\n"),
         (
             OSError(errno.ENOSPC, "No space left on device", "a.h5"),
