@@ -16,6 +16,11 @@ from kinoflow.errors import DataError
 from kinoflow.progress import log
 from kinoflow.stage import Out
 
+MEMORY = (
+    "there is not enough memory on this machine, or the job may not take more: give it more, or work on less at once"
+    " (smaller batches, more shards)"
+)
+GPU_MEMORY = MEMORY.replace("this machine, or the job may not take more", "the GPU")
 ANY_BYTES = os.fsdecode(b"a \xff\n'\".csv")
 
 
@@ -37,11 +42,14 @@ def failing(error):
     [
         (DataError("the file x is cut; fetch it again"), 1, "kinoflow stage: the file x is cut; fetch it again\n"),
         (KeyboardInterrupt(), 130, "kinoflow stage: interrupted; the same command continues\n"),
-        (MemoryError(), 1, "kinoflow stage: there is not enough memory on this machine\n"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."), 1, f"kinoflow stage: {MEMORY}\n"),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), 1, f"kinoflow stage: {MEMORY}\n"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 1, f"kinoflow stage: {GPU_MEMORY}\n"),
+        (MemoryError(), 1, f"kinoflow stage: {MEMORY}\n"),
         (
             OSError(errno.ENOSPC, "No space left on device", "a.h5"),
             1,
-            "kinoflow stage: [Errno 28] No space left on device: 'a.h5'\n",
+            "kinoflow stage: [Errno 28] No space left on device: 'a.h5'; make room there and give the same command again\n",
         ),
     ],
 )

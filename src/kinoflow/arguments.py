@@ -3,7 +3,6 @@
 import argparse
 import difflib
 import inspect
-import json
 import os
 import re
 import types
@@ -19,6 +18,7 @@ from pydantic import BaseModel
 from kinoflow import wording
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.options import check
+from kinoflow.store.files import parse_json
 from kinoflow.wording import Kind
 
 PATHS = ("input", "folder", "output", "state")
@@ -211,7 +211,7 @@ def _options_text(text: str) -> dict[str, Any]:
 
 def _parsed(flag: str, text: str) -> Any:
     try:
-        return json.loads(text)  # YAML would read 1e-05 as a text and tear characters beyond 16 bits apart
+        return parse_json(text)  # YAML would read 1e-05 as a text and tear characters beyond 16 bits apart
     except ValueError:
         pass
     try:
@@ -219,6 +219,8 @@ def _parsed(flag: str, text: str) -> Any:
     except yaml.YAMLError as error:
         problem = getattr(error, "problem", None) or getattr(error, "reason", "it cannot be read")
         raise ConfigError(f"{flag}: {wording.shown(text)} is neither JSON nor YAML: {problem}") from None
+    except RecursionError:
+        raise ConfigError(f"{flag}: {wording.shown(text)} is nested too deeply") from None
 
 
 def _option_value(name: str, kind: Kind, word: str) -> Any:
@@ -286,7 +288,7 @@ def _content_problem(path: Path) -> str | None:
         return f"{said(path)} is no safetensors file, or only a part of one"
     if path.suffix == ".json" and size <= LARGEST_JSON:
         try:
-            json.loads(path.read_bytes())
+            parse_json(path.read_bytes())
         except ValueError as error:
             return f"{said(path)} is no JSON file: {error}"
     return None

@@ -1,7 +1,6 @@
 """The door: ``kinoflow STAGE ...``. A stage's module is imported only when that stage is asked for."""
 
 import difflib
-import importlib
 import sys
 from importlib import metadata
 
@@ -251,11 +250,11 @@ def main(words: list[str] | None = None) -> int:
         hint = f"did you mean {close[0]!r}?" if close else "`kinoflow --help` lists the stages"
         print(f"kinoflow: there is no stage {words[0]!r}; {hint}", file=sys.stderr)
         return 2
-    from kinoflow.command import run
+    from kinoflow.command import load, run
 
     target = STAGES[words[0]][0]
-    module, _, name = target.partition(":")
-    return run(target, getattr(importlib.import_module(module), name), words[1:])
+    stage = load(target)
+    return run(target, stage, words[1:]) if stage else 1
 
 
 def version() -> str:

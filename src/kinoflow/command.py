@@ -5,8 +5,10 @@ a signal.
 """
 
 import errno
+import importlib
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -24,7 +26,31 @@ from kinoflow.watch import MAIN, end_with_main
 __all__ = ["MAIN", "end_with_main", "run"]
 
 # What the system refuses: nothing is wrong with the program.
-REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EFBIG}
+REFUSALS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room there and give the same command again"),
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f) and give the same command again",
+    errno.EROFS: "write to another place, or have this one made writable",
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM), "this user may not do that: change the rights, or take another folder"
+    ),
+    errno.ENAMETOOLONG: "take shorter names",
+}
+# How libraries, below Python, say that they got no memory.
+NO_MEMORY = re.compile(
+    r"out of memory|can(no|')t allocate memory|failed to map segment|bad_alloc|can't start new thread", re.I
+)
+
+
+def load(target: str) -> Callable[..., None] | None:
+    """Return the function of a stage ("module:function"); None, and a sentence, if there is no memory for what it imports."""
+    module, _, name = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, MemoryError, OSError) as error:
+        if not (sentence := _refused(error)):
+            raise
+        print(f"kinoflow {name.replace('_', '-')}: {sentence}", file=sys.stderr)
+        return None
 
 
 def run(target: str, function: Callable[..., None], words: list[str]) -> int:
@@ -71,15 +97,23 @@ def _status(name: str, work: Callable[[], None]) -> int:
     except TerminatedError:
         log.error("%s: ended by a signal (SIGTERM); the same command continues", name)
         return 143
-    except MemoryError:
-        log.error("%s: there is not enough memory on this machine", name)
-        return 1
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in REFUSALS:
-            log.error("%s: %s", name, error)
+        if sentence := _refused(error):
+            log.error("%s: %s", name, sentence)
             return 1
         log.exception("%s: this is a bug in kinoflow, please report it with the lines below", name)
         return 70
+
+
+def _refused(error: Exception) -> str:
+    """Return what the system refused and what to do, as a sentence; nothing for what is a bug."""
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        return f"{error}; {REFUSALS[error.errno]}"
+    kinds = (MemoryError, RuntimeError, ImportError, OSError)
+    if isinstance(error, MemoryError) or (isinstance(error, kinds) and NO_MEMORY.search(str(error))):
+        where = "the GPU" if "CUDA" in str(error) else "this machine, or the job may not take more"
+        return f"there is not enough memory on {where}: give it more, or work on less at once (smaller batches, more shards)"
+    return ""
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Reading the configuration of a study from files. Paths in a config file count from the folder of that file."""
 
 import typing
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,9 @@ def merge(below: Any, above: Any) -> Any:
     return below | {key: merge(below.get(key), value) for key, value in above.items()}
 
 
+LARGEST = 1 << 24  # bytes of a config file: reading YAML takes a second for a few hundred kB
+
+
 class _Loader(yaml.SafeLoader):
     """YAML that refuses a key given twice: one of the two would be lost in silence."""
 
@@ -43,6 +47,10 @@ class _Loader(yaml.SafeLoader):
             if key.tag == "tag:yaml.org,2002:merge":  # << takes over what another mapping says
                 continue
             name = self.construct_object(key, deep=True)
+            if not isinstance(name, Hashable):
+                raise ConfigError(
+                    f"{key.start_mark.name}, line {key.start_mark.line + 1}: a list or a mapping is no key"
+                )
             if name in seen:
                 raise ConfigError(
                     f"{key.start_mark.name}, line {key.start_mark.line + 1}: the key {name!r} is given twice"
@@ -53,6 +61,8 @@ class _Loader(yaml.SafeLoader):
 
 def _read(file: Path) -> dict[str, Any]:
     try:
+        if file.stat().st_size > LARGEST:
+            raise ConfigError(f"{file}: a config file has at most {LARGEST >> 20} MiB; check which file it is")
         with open(file, encoding="utf-8") as stream:
             values = yaml.load(stream, _Loader)
     except (OSError, UnicodeDecodeError) as error:
@@ -60,7 +70,10 @@ def _read(file: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         line = f", line {place.line + 1}" if place else ""
-        raise ConfigError(f"{file}{line}: this is no valid YAML: {getattr(error, 'problem', error)}") from None
+        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise ConfigError(f"{file}{line}: this is no valid YAML: {problem}") from None
+    except RecursionError:
+        raise ConfigError(f"{file}: this is no config file: it is nested too deeply") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{file}: a config file is a mapping (key: value); this one is empty or holds something else")
     return values

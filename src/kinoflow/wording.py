@@ -210,7 +210,7 @@ def shown(value: Any) -> str:
     if isinstance(value, bool | int | float | dict | list | tuple):
         try:
             text = json.dumps(value, default=str, ensure_ascii=False)
-        except (TypeError, ValueError):  # keys that are no texts, a list inside itself
+        except (TypeError, ValueError, RecursionError):  # keys that are no texts, a list inside itself
             text = "this value"
     else:
         text = repr(str(value))

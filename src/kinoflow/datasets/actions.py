@@ -5,7 +5,6 @@ frames of the dataset first, since thousandths of a frame would decide otherwise
 """
 
 import dataclasses
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ import numpy as np
 from kinoflow.errors import DataError
 from kinoflow.progress import log
 from kinoflow.store import tables
-from kinoflow.store.files import key_of, write_json
+from kinoflow.store.files import key_of, parse_json, write_json
 
 HEADS = ("action", "verb", "noun")
 
@@ -198,7 +197,7 @@ def write_classes(path: Path, classes: Classes) -> None:
 def read_classes(path: Path) -> Classes:
     """Return the table of classes; DataError if the file is none."""
     try:
-        return classes_of(json.loads(Path(path).read_text(encoding="utf-8")))
+        return classes_of(parse_json(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
         raise DataError(f"{path}: this table of classes cannot be read: {error.strerror}") from None
     except (ValueError, TypeError, KeyError, AttributeError):

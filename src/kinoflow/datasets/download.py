@@ -1,17 +1,16 @@
 """The stage that brings a dataset's files into its raw folder: from the network, or from where a form has brought them."""
 
-import json
 import random
 import re
 import shutil
 from pathlib import Path
 
 from kinoflow.datasets.options import DownloadOptions, FileOptions
-from kinoflow.errors import ConfigError, DataError
+from kinoflow.errors import ConfigError, DataError, StepsError
 from kinoflow.progress import log, size
 from kinoflow.stage import Out, State
 from kinoflow.store.fetch import fetch
-from kinoflow.store.files import write_json
+from kinoflow.store.files import parse_json, write_json
 from kinoflow.store.partial import held
 from kinoflow.store.unpack import unpack
 from kinoflow.store.verify import Fetched, expected_sum, take, verified
@@ -55,7 +54,7 @@ class _State:
     def __init__(self, raw: Path):
         self._raw, self._path = raw, raw / ".verified.json"
         try:
-            self._seen = dict(json.loads(self._path.read_text(encoding="utf-8")))
+            self._seen = dict(parse_json(self._path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             self._seen = {}  # then every file is read once more
 
@@ -114,7 +113,7 @@ def _stop_at_form(raw: Path, options: DownloadOptions) -> None:
     lines += ["or into a folder of your own that the option `place` names, and give the same command again."]
     if options.place:
         lines += [f"(place is {options.place}: they are not there either)"]
-    raise DataError("\n".join(lines))
+    raise StepsError("\n".join(lines))
 
 
 def _wanted(file: FileOptions) -> str:
@@ -162,7 +161,7 @@ def _note(folder: Path) -> dict | None:
     if not folder.exists():
         return {}
     try:
-        return json.loads((folder / NOTE).read_text(encoding="utf-8"))
+        return parse_json((folder / NOTE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 

@@ -143,11 +143,14 @@ def _header(path: str | os.PathLike, required: tuple[str, ...]) -> tuple[list[st
             line = file.readline()
     except OSError as error:
         raise DataError(f"{path}: this table cannot be read ({error.strerror})") from None
-    for delimiter in ",;\t":
-        cells = next(csv.reader([line], delimiter=delimiter), [])
-        if required[0] in (cell.strip().lower() for cell in cells):
-            return cells, delimiter
-    return next(csv.reader([line]), []), ","
+    try:
+        for delimiter in ",;\t":
+            cells = next(csv.reader([line], delimiter=delimiter), [])
+            if required[0] in (cell.strip().lower() for cell in cells):
+                return cells, delimiter
+        return next(csv.reader([line]), []), ","
+    except csv.Error as error:
+        raise DataError(f"{path}, line 1: this is no readable CSV table: {error}") from None
 
 
 def _cell(where: str, column: str, text: str) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from kinoflow.errors import DataError
 from kinoflow.progress import log
 from kinoflow.store import tables
-from kinoflow.store.files import quick_hash, sha256_of, write_text
+from kinoflow.store.files import parse_json, quick_hash, sha256_of, write_text
 from kinoflow.store.folders import content_hash, quick_content_hash
 
 Seen = tuple[int, int]  # size in bytes, time of last change in ns; (0, 0) where nobody looked
@@ -241,7 +241,7 @@ def list_file(data: str | Path, shard: str) -> Path:
 def read_list(file: str | Path) -> dict[str, State]:
     """Return {video: (size, mtime_ns, token)} as the last run saw it; nothing if there was none."""
     try:
-        states = json.loads(Path(file).read_text())
+        states = parse_json(Path(file).read_text())
         return {video: (size, time, token) for video, (size, time, token) in states.items()}
     except FileNotFoundError:
         return {}

@@ -19,7 +19,7 @@ from kinoflow.datasets.splits import draw, split_name
 from kinoflow.errors import DataError
 from kinoflow.progress import log
 from kinoflow.stage import In, State
-from kinoflow.store.files import write_text
+from kinoflow.store.files import parse_json, write_text
 
 LABEL_COLUMNS = ("video", "start", "end", "action")
 LABEL_EXTRAS = ("verb", "noun", "phase", "variant", "text", "split", "recording", "task")
@@ -146,7 +146,10 @@ def keep(file: str | Path, shard: dict[str, Role]) -> None:
 
 def read_roles(file: str | Path) -> dict[str, Role]:
     """Return the roles of a shard's videos, as ``keep`` wrote them."""
-    return {video: Role(*role) for video, role in json.loads(Path(file).read_text()).items()}
+    try:
+        return {video: Role(*role) for video, role in parse_json(Path(file).read_text()).items()}
+    except (ValueError, TypeError, AttributeError):
+        raise DataError(f"{file}: these are no roles of videos; remove the file, the next run writes it anew") from None
 
 
 def digest(shard: dict[str, Role]) -> str:

@@ -7,7 +7,6 @@
 With these files a video alone is enough to use the model (``kinoflow.features.remake``).
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +14,7 @@ from typing import Any, Self
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.media.options import FramesOptions
 from kinoflow.options import check
-from kinoflow.store.files import sha256_of, write_bytes
+from kinoflow.store.files import parse_json, sha256_of, write_bytes
 from kinoflow.store.shards import Shard
 
 DRAWN = "drawn"  # in place of the checksum of weights
@@ -56,7 +55,7 @@ class Origin:
             )
         if basis:
             _check_basis(basis, attrs)
-        made = frames and check(FramesOptions, json.loads(Shard(frames).attrs.get("options", "{}")), str(frames))
+        made = frames and check(FramesOptions, parse_json(Shard(frames).attrs.get("options", "{}")), str(frames))
         return cls(
             attrs=told,
             frames=made,
@@ -68,7 +67,7 @@ class Origin:
     @property
     def options(self) -> dict[str, Any]:
         """The options of the extraction; empty where nothing is known of it."""
-        return json.loads(self.attrs.get("extractor", "{}"))
+        return parse_json(self.attrs.get("extractor", "{}"))
 
     @property
     def outside(self) -> bool:
@@ -136,7 +135,7 @@ def _check_basis(basis: Path, attrs: dict[str, Any]) -> None:
 
     if "pca" not in attrs:
         raise ConfigError(f"{basis}: the features were not reduced by a PCA; leave its components out")
-    if read_basis(basis).options != json.loads(attrs["pca"]):
+    if read_basis(basis).options != parse_json(attrs["pca"]):
         raise DataError(f"{basis}: these components did not reduce the features; give those that did")
 
 

@@ -29,6 +29,7 @@ from kinoflow.features.pca_files import (
 from kinoflow.options import resolved
 from kinoflow.progress import Progress
 from kinoflow.stage import In, Out
+from kinoflow.store.files import parse_json
 from kinoflow.store.shards import Shard, writing
 
 TRAIN = "train"
@@ -89,7 +90,7 @@ def pca_fit(partials: list[In], basis: Out, options: PcaOptions) -> None:
                 )
             found[group] = principal(sums, count, options.standardise)
             progress.step()
-    write_basis(basis, PcaBasis(files[0].width, files[0].blocks, found, json.loads(resolved(options))))
+    write_basis(basis, PcaBasis(files[0].width, files[0].blocks, found, parse_json(resolved(options))))
 
 
 def pca_apply(features: In, basis: In, shard: Out, options: PcaOptions, roles: In | None = None) -> None:
@@ -101,7 +102,7 @@ def pca_apply(features: In, basis: In, shard: Out, options: PcaOptions, roles: I
     roles: split and task of each video, {video: [split, task, recording]}; needed by by_task
     """
     source, fitted = Shard(features), read_basis(basis)
-    if fitted.options != json.loads(resolved(options)):
+    if fitted.options != parse_json(resolved(options)):
         raise DataError(f"{basis}: it was fitted with other options; run pca-fit again with the options of pca-apply")
     known = _roles(roles, source, options, tasks_only=True)
     blocks = _blocks(source, options)
@@ -140,7 +141,7 @@ def _roles(
             "--roles: fit_on: train and by_task need the file with splits and tasks; give it, or set neither"
         )
     try:
-        listed = json.loads(path.read_text())
+        listed = parse_json(path.read_text())
         found = {video: (str(listed[video][0]), str(listed[video][1])) for video in shard.videos}
     except KeyError as error:
         raise DataError(
@@ -163,7 +164,7 @@ def _blocks(shard: Shard, options: PcaOptions) -> Blocks:
     width = shard.x.shape[1]
     if not options.by_block:
         return {"": (0, width)}
-    named = json.loads(shard.attrs.get("blocks", "{}"))
+    named = parse_json(shard.attrs.get("blocks", "{}"))
     if not named and len(shard.time):
         raise DataError(f"{shard.path}: by_block: these features have no named blocks of columns; set by_block: false")
     for name, (first, last) in named.items():

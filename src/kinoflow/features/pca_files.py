@@ -22,9 +22,10 @@ import numpy as np
 
 from kinoflow.errors import DataError
 from kinoflow.features.covariance import Basis, Sums
-from kinoflow.store.files import replacing, write_bytes
-from kinoflow.store.shards import put
+from kinoflow.store.files import make_room, parse_json, replacing, write_bytes
+from kinoflow.store.shards import put, roomy
 
+DAMAGE = (OSError, KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError)  # what broken files raise
 Blocks = dict[str, tuple[int, int]]  # {name: (first column, last column + 1)}; {"": (0, D)} without blocks
 
 
@@ -57,9 +58,12 @@ class Partial:
     def sums(self, group: Group) -> Sums:
         """Read the sums of one group."""
         number = self.groups[group]
-        with h5py.File(self.path, "r") as file:
-            rows = json.loads(file.attrs["groups"])[number][2]
-            found = Sums(rows, file[f"mean-{number}"][()], file[f"scatter-{number}"][()])
+        try:
+            with h5py.File(self.path, "r") as file:
+                rows = parse_json(file.attrs["groups"])[number][2]
+                found = Sums(rows, file[f"mean-{number}"][()], file[f"scatter-{number}"][()])
+        except DAMAGE as error:
+            raise DataError(f"{self.path}: this is no file of partial sums ({error}); run its stage again") from None
         if not (np.isfinite(found.mean).all() and np.isfinite(found.scatter).all()):
             raise DataError(f"{self.path}: the sums of {group} are not finite; delete the file and run its stage again")
         return found
@@ -70,8 +74,10 @@ def write_partial(
 ) -> None:
     """Write partial sums, group by group as they come: memory stays at one group."""
     rows = []
-    with replacing(path) as new, h5py.File(new, "w", libver=("v110", "v110")) as file:
+    with replacing(path) as new, roomy(new) as file:
         for number, (group, sums) in enumerate(groups):
+            file.flush()
+            make_room(new, sums.mean.nbytes + sums.scatter.nbytes)
             put(file, f"mean-{number}", sums.mean)
             put(file, f"scatter-{number}", sums.scatter)
             rows.append([*group, sums.rows])
@@ -84,12 +90,12 @@ def read_partial(path: Path) -> Partial:
     """Read what a file of partial sums says of itself; DataError if it is none."""
     try:
         with h5py.File(path, "r") as file:
-            texts = {key: json.loads(file.attrs[key]) for key in ("blocks", "groups", "options")}
+            texts = {key: parse_json(file.attrs[key]) for key in ("blocks", "groups", "options")}
             width = int(file.attrs["width"])
-    except (OSError, KeyError, ValueError) as error:
+        groups = {Group(task, block): number for number, (task, block, _) in enumerate(texts["groups"])}
+        return Partial(path, width, _blocks(texts["blocks"]), groups, texts["options"])
+    except DAMAGE as error:
         raise DataError(f"{path}: this is no file of partial sums ({error}); run its stage again") from None
-    groups = {Group(task, block): number for number, (task, block, _) in enumerate(texts["groups"])}
-    return Partial(path, width, _blocks(texts["blocks"]), groups, texts["options"])
 
 
 @dataclass(frozen=True)
@@ -127,11 +133,11 @@ def read_basis(path: Path) -> PcaBasis:
 
     try:
         with safe_open(path, "numpy") as file:
-            about = json.loads((file.metadata() or {})["pca"])
+            about = parse_json((file.metadata() or {})["pca"])
             groups = {Group(*names): _basis(file, number) for number, names in enumerate(about["groups"])}
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        return PcaBasis(about["width"], _blocks(about["blocks"]), groups, about["options"])
+    except (*DAMAGE, SafetensorError) as error:
         raise DataError(f"{path}: this is no basis of a PCA ({error}); run pca-fit again") from None
-    return PcaBasis(about["width"], _blocks(about["blocks"]), groups, about["options"])
 
 
 def _basis(file: Any, number: int) -> Basis:

@@ -15,7 +15,7 @@ from kinoflow.features.origin import Origin
 from kinoflow.media.options import FramesOptions
 from kinoflow.options import check
 from kinoflow.store import tables
-from kinoflow.store.files import sha256_of, write_json
+from kinoflow.store.files import parse_json, sha256_of, write_json
 from kinoflow.store.shards import Shard
 from kinoflow.store.tables import PARTLY, READABLE, Probed
 
@@ -131,7 +131,7 @@ def _frames_options(origin: Origin, weights: Path | None) -> FramesOptions:
 def _reduced(features: Path, names: Sequence[str], origin: Origin, folder: Path, task: str) -> Path:
     from kinoflow.features.pca import pca_apply
 
-    options = check(PcaOptions, json.loads(origin.attrs["pca"]), "the checkpoint")
+    options = check(PcaOptions, parse_json(origin.attrs["pca"]), "the checkpoint")
     if options.by_task and not task:
         raise ConfigError("task: the features are reduced task by task, and the task of a video alone is not known")
     roles, reduced = features.with_name("roles.json"), features.with_name("reduced.h5")

@@ -5,7 +5,6 @@ but each decoded frame once, where ffmpeg repeats and drops frames to keep a con
 complete; it stays as long as video, options and code are those that it was made with, else it is made anew.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from kinoflow.media.picture import quarter_turns
 from kinoflow.options import resolved
 from kinoflow.progress import Progress, log
 from kinoflow.stage import Folder, In, State
-from kinoflow.store.files import key_of, quick_hash, write_json
+from kinoflow.store.files import key_of, parse_json, quick_hash, write_json
 from kinoflow.store.shards import encode_jpeg
 
 NAMED = 20  # videos that an error names
@@ -101,7 +100,7 @@ def export_frames(
 
 def _videos(path: Path) -> list[str]:
     try:
-        found = json.loads(path.read_text())
+        found = parse_json(path.read_text())
     except (OSError, ValueError):
         found = None
     if not isinstance(found, dict):
@@ -176,7 +175,7 @@ def _write_pictures(job: Job) -> int:
 def _record(job: Job) -> dict[str, Any]:
     """Return what is known of the folder of a video; nothing if this stage has not made it."""
     try:
-        return dict(json.loads(job.record.read_text()))
+        return dict(parse_json(job.record.read_text()))
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError):

@@ -3,7 +3,6 @@
 A clip whose pictures are not all there, in one size and whole, is unreadable: nothing ever stands in for a lost picture.
 """
 
-import json
 import os
 import re
 import struct
@@ -14,7 +13,7 @@ from kinoflow.media.options import NumberedOptions
 from kinoflow.options import resolved
 from kinoflow.progress import Progress, log
 from kinoflow.stage import Folder, In, Out
-from kinoflow.store.files import key_of, read_keys, write_keys
+from kinoflow.store.files import key_of, parse_json, read_keys, write_keys
 from kinoflow.store.folders import content_hash, quick_content_hash, visible_files
 from kinoflow.store.tables import READABLE, UNREADABLE, Probed, read, write
 
@@ -32,7 +31,7 @@ def probe_pictures(root: Folder, list: In, table: Out, options: NumberedOptions,
     code: fingerprint of the stage's code; found out if not given
     """
     try:
-        tokens = {clip: state[2] for clip, state in json.loads(list.read_text()).items()}
+        tokens = {clip: state[2] for clip, state in parse_json(list.read_text()).items()}
     except (ValueError, AttributeError, TypeError, IndexError, KeyError):
         raise DataError(f"{list}: this is no list of clips; write it anew with `kinoflow lists`") from None
     known = read_keys(table)

@@ -4,7 +4,6 @@ A row is carried over, its file unopened, if the video's token, the code and the
 ``max_corrupt`` is no reason to look again: it is judged anew on the counts in the row.
 """
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from kinoflow.media.options import ProbeOptions
 from kinoflow.options import resolved
 from kinoflow.progress import Progress, log
 from kinoflow.stage import Folder, In, Out
-from kinoflow.store.files import key_of, quick_hash, read_keys, sha256_of, write_keys
+from kinoflow.store.files import key_of, parse_json, quick_hash, read_keys, sha256_of, write_keys
 from kinoflow.store.tables import PARTLY, READABLE, UNREADABLE, Probed, read, write
 
 LEFT_OUT = "; left out: "
@@ -53,7 +52,7 @@ def probe(root: Folder, list: In, table: Out, options: ProbeOptions, code: str =
 
 def _tokens(path: Path) -> dict[str, str]:
     try:
-        return {video: state[2] for video, state in json.loads(path.read_text()).items()}
+        return {video: state[2] for video, state in parse_json(path.read_text()).items()}
     except (ValueError, AttributeError, TypeError, IndexError, KeyError):
         raise DataError(f"{path}: this is no list of videos; write it anew with `kinoflow lists`") from None
 

@@ -5,7 +5,6 @@ a further test. Inside, numbers hang below texts:
 ``{"verb": {"top1": 0.91, "groups": {"slow": 0.9}}}`` is ``verb.top1`` and ``verb.groups.slow`` here.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from kinoflow.report.options import ClaimOptions, ClaimsOptions, PublishedFigure
 from kinoflow.report.section import Block, Callout, Column, Section, Table, Text
 from kinoflow.stage import In, Out
 from kinoflow.store import tables
+from kinoflow.store.files import parse_json
 
 ORDER = 80
 PLACE = re.compile(r"seed-(\d+)")
@@ -68,7 +68,7 @@ def claims(metrics: list[In], overview: Out, table: Out, section: Out, options: 
 def _metrics(path: Path) -> list[Metric]:
     place, file = PLACE.fullmatch(path.parent.name), FILE.fullmatch(path.name)
     try:
-        values = json.loads(path.read_bytes())
+        values = parse_json(path.read_bytes())
     except ValueError as error:
         raise DataError(f"{path}: this is no JSON file: {error}") from None
     if not place or not file or not isinstance(values, dict):

@@ -1,6 +1,5 @@
 """Reading what runs have left, for the rooms' sections: files at ``<run>/seed-<number>/<file>``, by run and seed."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from kinoflow.errors import DataError
 from kinoflow.report.outcome import PLACE
 from kinoflow.report.section import Block, Text, code
 from kinoflow.store import tables
+from kinoflow.store.files import parse_json
 
 Place = tuple[str, int]  # a run and a seed
 
@@ -64,7 +64,7 @@ def labels_seen(seen: Mapping[str, str]) -> list[Block]:
 def numbers(path: Path) -> dict[str, Any]:
     """Return the measures of a file; DataError if it is no JSON."""
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(path.read_bytes())
     except ValueError as error:
         raise DataError(f"{path}: this is no JSON file: {error}") from None
 

@@ -16,7 +16,6 @@ visible escape such as ``\\xff`` here, and the page escapes everything else.
 import base64
 import binascii
 import io
-import json
 import math
 import re
 from pathlib import Path
@@ -27,7 +26,7 @@ from pydantic.dataclasses import dataclass
 
 from kinoflow.errors import DataError
 from kinoflow.report.svg import check_svg
-from kinoflow.store.files import write_json
+from kinoflow.store.files import parse_json, write_json
 
 MAX_VIDEO = 3_000_000  # bytes: a page of some tens of videos still opens at once
 PICTURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
@@ -243,7 +242,7 @@ def write(path: str | Path, section: Section) -> None:
 def read(path: str | Path) -> Section:
     """Read a section and check it; DataError names the file and what is wrong in it."""
     try:
-        return _SECTION.validate_python(json.loads(Path(path).read_bytes()))
+        return _SECTION.validate_python(parse_json(Path(path).read_bytes()))
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such section file; the stage that writes it has not run") from None
     except ValidationError as error:

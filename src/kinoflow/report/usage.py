@@ -4,7 +4,6 @@ The one part of the report that differs between two runs of the same study.
 """
 
 import csv
-import json
 import math
 import os
 import platform
@@ -17,6 +16,7 @@ from typing import Any
 from kinoflow.errors import DataError
 from kinoflow.report import style
 from kinoflow.report.section import Block, Callout, Column, Figure, Section, Table, Text, printable
+from kinoflow.store.files import parse_json
 
 TITLE = "Time and memory"
 LAST = 999
@@ -111,14 +111,14 @@ def _jobs(folders: Iterable[Path]) -> tuple[list[Job], list[Path]]:
         parts = path.relative_to(folder).parts
         try:
             jobs += list(_read(path, printable(parts[0] if len(parts) > 1 else path.stem)))
-        except (DataError, ValueError, OSError):
+        except (DataError, ValueError, TypeError, OSError, csv.Error):
             broken.append(path)
     return jobs, broken
 
 
 def _read(path: Path, rule: str) -> Iterator[Job]:
     with open(path, newline="", encoding="utf-8") as file:
-        rows = map(json.loads, file) if path.suffix == ".jsonl" else csv.DictReader(file, delimiter="\t")
+        rows = map(parse_json, file) if path.suffix == ".jsonl" else csv.DictReader(file, delimiter="\t")
         for row in rows:
             wall = _number(row.get("s")) if isinstance(row, dict) else None
             if wall is None:

@@ -1,10 +1,12 @@
 """Files that are absent, old or complete, and the keys by which single items of a file are carried over."""
 
+import errno
 import hashlib
 import json
 import os
 import re
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 A_DAY = 86400.0  # seconds
+HDF5_ROOM = 1 << 16  # bytes that HDF5 takes for itself
 LONG_NAME = 150  # bytes; file systems allow 255, and a temporary name is longer than its file's
 
 
@@ -53,6 +56,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     try:
         yield new
         new.replace(path)
+    except OSError as error:  # a full disk does not say which file it had no room for
+        error.filename = error.filename or os.fspath(path)
+        raise
     finally:
         new.unlink(missing_ok=True)
 
@@ -87,6 +93,20 @@ def _age(file: Path) -> float:
         return 0.0
 
 
+def make_room(path: str | os.PathLike, size: int) -> None:
+    """Raise OSError now if the system has no room for ``size`` bytes more (and some for HDF5 itself) in the file at ``path``.
+
+    An HDF5 file whose writing failed can be neither closed nor forgotten: the interpreter dies with it.
+    """
+    start = Path(path).stat().st_size if Path(path).exists() else 0
+    with tempfile.TemporaryFile(dir=Path(path).parent) as file:
+        try:
+            os.posix_fallocate(file.fileno(), start, size + HDF5_ROOM)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV):  # a file system that cannot tell
+                raise
+
+
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
     """Write a file in one piece."""
     with replacing(path) as new:
@@ -103,6 +123,14 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
     write_text(path, json.dumps(value, sort_keys=True, indent=1) + "\n")
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text; ValueError if it is none, or nested so deeply that reading it takes no end of stack."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 # Why each item of a file may be carried over stands beside the file, never in it: the file's bytes must depend on its
 # content alone, or an edit that changes no value would look like new data to the next stage.
 
@@ -117,7 +145,7 @@ def read_keys(path: str | os.PathLike) -> dict[str, str]:
     if not (Path(path).exists() and keys.exists()):
         return {}
     try:
-        state = json.loads(keys.read_text())
+        state = parse_json(keys.read_text())
         return dict(state["keys"]) if state["of"] == sha256_of(path) else {}
     except (ValueError, KeyError, TypeError):
         return {}  # keys that cannot be read speak of no file: everything is made anew

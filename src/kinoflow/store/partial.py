@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from kinoflow.errors import DataError
 from kinoflow.progress import Transfer, log, size
-from kinoflow.store.files import write_json
+from kinoflow.store.files import parse_json, write_json
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -52,7 +51,7 @@ class Partial:
 
     def _read_origin(self) -> Origin:
         try:
-            return Origin(**json.loads(self._note.read_text(encoding="utf-8")))
+            return Origin(**parse_json(self._note.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return Origin()  # a part of unknown origin: good only where a checksum tells in the end
 

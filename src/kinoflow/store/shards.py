@@ -26,7 +26,7 @@ import h5py
 import numpy as np
 
 from kinoflow.errors import DataError
-from kinoflow.store.files import replacing
+from kinoflow.store.files import make_room, replacing
 from kinoflow.store.planes import decode_planes
 
 BLOCK = 1 << 24  # bytes copied at a time
@@ -98,7 +98,11 @@ class ShardWriter:
         if len(kinds) > 1:
             raise DataError(f"{path}: videos of one shard differ in width or type: {sorted(map(str, kinds))}")
         dtype, tail = kinds.pop() if kinds else empty
-        with h5py.File(path, "w", libver=("v110", "v110")) as file:
+        entry = int(np.prod(tail, dtype=np.int64)) * np.dtype(dtype).itemsize
+        rows = int(sizes.sum()) if self._frames else len(sizes)
+        widest = max((len(os.fsencode(name)) for name in names), default=0)
+        size = rows * entry + 16 * len(sizes) + (widest + 16) * len(names)
+        with roomy(path, size) as file:
             file.attrs.update({key: attrs[key] for key in sorted(attrs)})
             ids = np.array([os.fsencode(name) for name in names], dtype=np.bytes_) if names else np.zeros(0, "S1")
             put(file, "video", ids)
@@ -107,7 +111,6 @@ class ShardWriter:
             if self._frames:
                 put(file, "bytes", np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
                 put(file, "shape", np.array([item.shape for item in items], np.int32).reshape(-1, 2))
-            rows = int(sizes.sum()) if self._frames else len(sizes)
             offset = _allocate(file, (rows, *tail), dtype)
         if offset is not None:
             self._copy(path, offset, items)
@@ -137,6 +140,12 @@ def _allocate(file: h5py.File, shape: tuple[int, ...], dtype: np.dtype) -> int |
         return None
     x[:1] = np.zeros((1, *shape[1:]), dtype)  # contiguous space is given out at the first write
     return x.id.get_offset()
+
+
+def roomy(path: Path, size: int = 0) -> h5py.File:
+    """Begin an HDF5 file of about ``size`` bytes; OSError at once if there is no room for it."""
+    make_room(path, size)
+    return h5py.File(path, "w", libver=("v110", "v110"))
 
 
 def put(file: h5py.File, name: str, values: np.ndarray) -> None:

@@ -8,6 +8,7 @@ import csv
 import dataclasses
 import io
 import operator
+import os
 import types
 import typing
 from collections.abc import Iterable, Iterator
@@ -121,7 +122,17 @@ def read(path: str | Path, row: type[Row]) -> list[Row]:
     """Read a table and check it; DataError names the file, the line and the column at fault."""
     kinds = typing.get_type_hints(row)
     with _reading(path, columns(row)) as (header, reader):
+        _check_whole(path)
         return [_row(path, reader.line_num, _item(header, cells), row, kinds) for cells in reader if cells]
+
+
+def _check_whole(path: str | Path) -> None:
+    """Raise DataError if the last line of a table has no end: `write` ends every line."""
+    with open(path, "rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - 1))
+        if file.read(1) not in (b"\n", b""):
+            raise DataError(f"{path}: this table ends in the middle of a line, as if it was cut off; make it again")
 
 
 def read_csv(path: str | Path, required: Iterable[str], delimiter: str = ",") -> list[tuple[int, dict[str, Any]]]:

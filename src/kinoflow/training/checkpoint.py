@@ -1,17 +1,21 @@
 """A trained model as one safetensors file, with all that is needed to build it again."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from kinoflow.errors import DataError
-from kinoflow.store.files import write_bytes
+from kinoflow.store.files import parse_json, write_bytes
 
 ABOUT = "kinoflow"  # the key of the metadata
+
+Rest = ParamSpec("Rest")
+Result = TypeVar("Result")
 
 
 def save(path: Path, model: nn.Module, about: Mapping[str, Any]) -> None:
@@ -41,7 +45,40 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise DataError(
             f"{path}: these weights do not say which model they are of; give a checkpoint that kinoflow wrote"
         )
-    return tensors, json.loads(about)
+    try:
+        return tensors, _About(path, parse_json(about))
+    except (ValueError, TypeError):
+        raise DataError(f"{path}: what this checkpoint says of its model is damaged; train again to get it") from None
+
+
+class _About(dict[str, Any]):
+    """What a checkpoint says of its model; a key that is not there is told in a sentence."""
+
+    def __init__(self, path: Path, values: Any):
+        super().__init__(values)
+        self._path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise DataError(f"{self._path}: this checkpoint does not say its {key!r}; it is damaged, or of another version")
+
+
+def rebuilding(read: Callable[Concatenate[Path, Rest], Result]) -> Callable[Concatenate[Path, Rest], Result]:
+    """Make a sentence of whatever a function raises that builds the network of a checkpoint, its first argument.
+
+    A checkpoint may come from anywhere: what it says of its network may be of any shape.
+    """
+
+    @wraps(read)
+    def guarded(path: Path, *args: Rest.args, **kwargs: Rest.kwargs) -> Result:
+        try:
+            return read(path, *args, **kwargs)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise DataError(
+                f"{path}: what this checkpoint says of its network does not fit; it is damaged, or of another version ({reason})"
+            ) from None
+
+    return guarded
 
 
 def load_into(model: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:

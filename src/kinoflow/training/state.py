@@ -1,7 +1,6 @@
 """The saved state of a training: written by time, in one piece, read by the same command started again."""
 
 import math
-import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -44,13 +43,14 @@ class State:
         """Return what was saved, tensors on ``device``; None if there is nothing, or of another identity."""
         try:
             values = torch.load(self.path, map_location=device, weights_only=True)
+            mine = values.pop("identity") == self.identity
         except FileNotFoundError:
             return None
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        except Exception as error:  # a damaged file fails in any way; nothing in it is run
             raise DataError(
-                f"{self.path}: this saved training cannot be read ({error}); delete it to begin anew"
+                f"{self.path}: this saved training cannot be read ({type(error).__name__}); delete it to begin anew"
             ) from None
-        return values if values.pop("identity") == self.identity else None
+        return values if mine else None
 
 
 def finite(tensors: Any) -> bool:

@@ -159,7 +159,11 @@ def _task(path: Path, card: Sequence[str]) -> Task:
 
 def _videos(path: Path, tasks: dict[str, Task]) -> list[Row]:
     found = []
-    for number, cells in enumerate(csv.reader(_text(path).splitlines()), 1):
+    try:
+        rows = list(csv.reader(_text(path).splitlines()))
+    except csv.Error as error:
+        raise DataError(f"{path}: this is no readable CSV table: {error}") from None
+    for number, cells in enumerate(rows, 1):
         if not cells:
             continue
         if len(cells) < 2 or cells[0] not in tasks or not cells[1]:

@@ -26,14 +26,17 @@ def _classes(files: Files) -> Classes:
         try:
             number, pair, name = cells
             verb, noun = map(int, pair.split("_"))
+            place = int(number)
         except ValueError:
             raise DataError(
                 f"{where}: an action is a number, verb_noun as numbers, and a name; check which file this is"
             ) from None
-        if int(number) != len(names):
+        if place != len(names):
             raise DataError(f"{where}: the action {name} must have the number {len(names)}; fetch the file again")
         names.append(name)
         pairs.append((verb, noun))
+    if not names:
+        raise DataError(f"{path}: this list names no action; fetch the file again")
     spelt = [name.partition("_") for name in names]
     verbs, nouns = (
         _of_each([pair[i] for pair in pairs], [parts[2 * i].lower().replace(":", " ") for parts in spelt])

@@ -100,7 +100,10 @@ def _names(files: Files, what: str, used: Sequence[int], spelt: Sequence[str]) -
         return tuple(first.get(number, "") for number in range(max(used) + 1))
     items = [item for _, item in read_csv(path, ())]
     number, name = (f"{what}_id", "class_key") if items and f"{what}_id" in items[0] else ("id", "key")
-    listed = {int(item[number]): item[name] for item in items}
+    try:
+        listed = {int(item[number]): item[name] or "" for item in items}
+    except (KeyError, TypeError, ValueError):
+        raise DataError(f"{path}: a class has a number ({number}) and a name ({name}); fetch the file again") from None
     if sorted(listed) != list(range(len(listed))):
         raise DataError(
             f"{path}: {len(listed)} classes must have the numbers 0 to {len(listed) - 1}; fetch the file again"
@@ -117,7 +120,12 @@ def _many_shot(files: Files, classes: Classes) -> dict[str, tuple[int, ...]]:
     columns = {"verb": ("verb_class",), "noun": ("noun_class",), "action": ("verb_class", "noun_class")}
     found = {}
     for what, path in paths.items():
-        cells = [tuple(int(item[name]) for name in columns[what]) for _, item in read_csv(path, columns[what])]
+        try:
+            cells = [tuple(int(item[name]) for name in columns[what]) for _, item in read_csv(path, columns[what])]
+        except (TypeError, ValueError):
+            raise DataError(
+                f"{path}: {' and '.join(columns[what])} are numbers of classes; fetch the file again"
+            ) from None
         missing = [pair for pair in cells if what == "action" and pair not in number]
         if missing:
             raise DataError(
@@ -155,8 +163,11 @@ def _compare(path: Path | None, rows: Iterable[Action]) -> None:
     known = {row.uid: (round(row.start * RATE), round(row.end * RATE)) for row in rows}
     count = 0
     for line, item in read_csv(path, ("uid", "start_timestamp", "stop_timestamp")):
-        uid = plain_uid(item["uid"])
-        frames = frame_of(item["start_timestamp"]), frame_of(item["stop_timestamp"])
+        try:
+            uid = plain_uid(item["uid"])
+            frames = frame_of(item["start_timestamp"]), frame_of(item["stop_timestamp"])
+        except (AttributeError, ValueError, OverflowError):
+            raise DataError(f"{path}, line {line}: a segment has a uid and times as in 00:01:06.10") from None
         if uid in known and known[uid] != frames:
             raise DataError(
                 f"{path}, line {line}: the segment {uid} has the frames {frames} at 30 a second here, and {known[uid]} in"

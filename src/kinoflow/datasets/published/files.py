@@ -1,7 +1,6 @@
 """The annotation files in a folder, found by the names under which they go round, and their lines."""
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kinoflow.errors import DataError
-from kinoflow.store.files import sha256_of
+from kinoflow.store.files import parse_json, sha256_of
 
 ANNOTATIONS = r".+\.(txt|csv|json|exc)|(data|index)\..+"  # the last two are WordNet's
 
@@ -86,7 +85,7 @@ def lines(path: Path) -> Iterator[tuple[str, str]]:
 def read_json(path: Path, shape: type, what: str) -> Any:
     """Return the content of a JSON file; DataError if it is none, or holds no ``shape`` (list, dict), called ``what``."""
     try:
-        found = json.loads(_bytes(path))
+        found = parse_json(_bytes(path))
     except ValueError as error:
         raise DataError(f"{path}: this is no JSON file ({error}); fetch it again") from None
     if not isinstance(found, shape):

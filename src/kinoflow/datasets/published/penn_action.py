@@ -8,6 +8,7 @@
 
 import os
 import re
+import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -149,7 +150,7 @@ def _phases(path: Path, action: str) -> np.ndarray:
     """Return the phase of each frame, (L,) int64."""
     try:
         found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, SyntaxError, tokenize.TokenError):
         raise DataError(f"{path}: this is no file of phase labels (a NumPy array of numbers); fetch it again") from None
     numbers = np.ravel(found)
     if not len(numbers) or numbers.dtype.kind not in "iuf" or not np.array_equal(numbers, numbers.astype(np.int64)):

@@ -36,7 +36,7 @@ def examples(path: Path) -> Iterator[SequenceExample]:
     for number, payload in enumerate(records(path)):
         try:
             yield parse(payload)
-        except (ValueError, IndexError, struct.error):
+        except (ValueError, IndexError, KeyError, struct.error):
             raise DataError(
                 f"{path}, record {number}: this is no sequence example; check which file it is, or fetch it again"
             ) from None
@@ -119,7 +119,7 @@ def _shift() -> list[list[int]]:
 
 
 def parse(payload: bytes) -> SequenceExample:
-    """Return the sequence example in a record's bytes; ValueError, IndexError or struct.error if they are none."""
+    """Return the sequence example in a record's bytes; ValueError, IndexError, KeyError or struct.error if they are none."""
     found = SequenceExample()
     for number, value in _fields(payload):
         if number == 1:

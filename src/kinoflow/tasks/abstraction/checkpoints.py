@@ -72,6 +72,7 @@ def save(path: Path, trained: Trained, seed: int) -> None:
     checkpoint.save(path, _Bundle(trained.network, trained.vectors), trained.about(seed))
 
 
+@checkpoint.rebuilding
 def read_checkpoint(path: Path) -> Trained:
     """Return the network of a checkpoint of this room; DataError if it is another file."""
     tensors, about = checkpoint.read(path)
@@ -79,7 +80,10 @@ def read_checkpoint(path: Path) -> Trained:
         raise DataError(
             f"{path}: this is no checkpoint of an abstraction run; give a model.safetensors that one has written"
         )
-    taxonomy = taxonomy_files.from_json(about["taxonomy"])
+    try:
+        taxonomy = taxonomy_files.from_json(about["taxonomy"])
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     network, shape = rebuild(about["network"]), tensors["node_vectors"].shape
     bundle = _Bundle(network, np.zeros(shape, np.float32))
     checkpoint.load_into(bundle, tensors, path)

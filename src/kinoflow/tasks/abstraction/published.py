@@ -150,10 +150,13 @@ def read_features(path: str | Path, names: Sequence[str] | None = None) -> tuple
 
 def _npz(path: str | Path, *needed: str) -> Any:
     try:
-        found = np.load(path, allow_pickle=False)
-        missing = [name for name in needed if name not in found]
-    except (OSError, ValueError) as error:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except Exception as error:  # a damaged file fails in any way; pickled objects are refused
         raise DataError(f"{path}: this .npz file cannot be read ({error})") from None
+    missing = [name for name in needed if name not in found]
     if missing:
         raise DataError(f"{path}: {missing[0]!r} is missing in it")
     return found

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kinoflow.errors import DataError
-from kinoflow.store.files import replacing, write_json, write_text
+from kinoflow.store.files import parse_json, replacing, write_json, write_text
 from kinoflow.tasks.abstraction.sets import Ranking, Sets
 from kinoflow.tasks.abstraction.subsets import keys, subsets
 from kinoflow.tasks.abstraction.taxonomy import Taxonomy
@@ -101,11 +101,11 @@ def _records(path: str | Path) -> Iterator[Any]:
                 lines = (line.strip().rstrip(",") for line in file)
                 records = [line for line in (next(lines, ""),) if line]
                 if records and _is_json(records[0]):
-                    yield json.loads(records[0])
-                    yield from (json.loads(line) for line in lines if line and line != "]")
+                    yield parse_json(records[0])
+                    yield from (parse_json(line) for line in lines if line and line != "]")
                     return
             file.seek(0)
-            found = json.load(file)
+            found = parse_json(file.read())
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file of sets") from None
     except (OSError, ValueError) as error:
@@ -117,7 +117,7 @@ def _records(path: str | Path) -> Iterator[Any]:
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text)
+        parse_json(text)
     except ValueError:
         return False
     return True
@@ -163,7 +163,7 @@ def _rankings(path: str | Path) -> Iterator[tuple[Ranking, np.ndarray]]:
 def _ranking_records(path: str | Path) -> Iterator[tuple[int, int, Any]]:
     try:
         with open(path, encoding="utf-8") as file:
-            groups = [(int(size), records) for size, records in json.load(file).items()]
+            groups = [(int(size), records) for size, records in parse_json(file.read()).items()]
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file of rankings") from None
     except (OSError, ValueError, AttributeError) as error:

@@ -7,7 +7,6 @@
 Node-link files keep their labels. Of the others the leaves are the classes, numbered as `taxonomy.of` does.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kinoflow.errors import DataError
-from kinoflow.store.files import write_json
+from kinoflow.store.files import parse_json, write_json
 from kinoflow.tasks.abstraction.taxonomy import ROOT, Taxonomy, of
 
 EDGE = re.compile(r"\s*->\s*|\t+|\s*,\s*")
@@ -31,7 +30,7 @@ def read(path: str | Path) -> Taxonomy:
         raise DataError(f"{path}: this taxonomy cannot be read ({error})") from None
     try:
         if text.lstrip().startswith("{"):
-            return from_json(json.loads(text))
+            return from_json(parse_json(text))
         lines = [(number, line) for number, line in _lines(text)]
         if not lines:
             raise DataError("there is no node in it")
@@ -70,7 +69,7 @@ def from_json(data: Any) -> Taxonomy:
         ]
         pairs = [(str(edge["source"]), str(edge["target"])) for edge in data["links" if "links" in data else "edges"]]
         num_class = int(about.pop("num_class"))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(f"this is no node-link data: {type(error).__name__} {error}") from None
     _check_labels(labelled)
     nodes = tuple(name for _, name, _ in sorted(labelled))

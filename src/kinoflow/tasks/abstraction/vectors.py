@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from kinoflow.errors import ConfigError, DataError
-from kinoflow.store.files import write_bytes
+from kinoflow.store.files import parse_json, write_bytes
 from kinoflow.tasks.abstraction import words
 from kinoflow.tasks.abstraction.items import Items
 from kinoflow.tasks.abstraction.options import VectorsOptions
@@ -77,11 +77,11 @@ def read(path: str | Path) -> Vectors:
 
     try:
         with safe_open(path, "numpy") as file:
-            about = json.loads((file.metadata() or {})[KIND])
+            about = parse_json((file.metadata() or {})[KIND])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         items = {name: row for row, name in enumerate(about["items"])}
         return Vectors(about["kind"], tuple(about["names"]), tensors["nodes"], items, tensors.get("items"))
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
+    except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
         raise DataError(f"{path}: these are no vectors of a taxonomy ({error}); run its stage again") from None
 
 

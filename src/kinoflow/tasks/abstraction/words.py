@@ -3,7 +3,6 @@
 A text's vector is the sum of its words' vectors, each as heavy as the word is rare.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from kinoflow.errors import DataError
+from kinoflow.store.files import parse_json
 
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 SENSE = re.compile(r"\.[vnars]\.\d+$")  # of a synset's name
@@ -112,9 +112,9 @@ def sentences(path: str | Path) -> Iterator[list[str]]:
 def _texts(line: str) -> Iterator[str]:
     if line.lstrip()[:1] in ("{", "["):
         try:
-            yield from _strings(json.loads(line))
+            yield from _strings(parse_json(line))
             return
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
     yield line
 

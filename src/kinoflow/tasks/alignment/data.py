@@ -4,7 +4,6 @@ A clip is a whole video, or a segment that is no phase; its frames are those who
 of segments.csv with a phase whose middle lies in it (or, in whole videos, the segments themselves).
 """
 
-import json
 import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from kinoflow.media.options import FramesOptions
 from kinoflow.media.reading import SLACK, FrameShards, Videos
 from kinoflow.options import check
 from kinoflow.progress import Progress, log
+from kinoflow.store.files import parse_json
 from kinoflow.store.shards import Shard
 from kinoflow.store.tables import Segment, Video, read
 from kinoflow.tasks.alignment.options import AlignmentOptions
@@ -262,7 +262,7 @@ def sources(
         first, second = (shard.path for shard in list(texts.values())[:2])
         raise ConfigError(f"frames: {first} and {second} are made with different options; give shards of one kind")
     text, shard = next(iter(texts.items()))
-    return Sources(FrameShards(shards), check(FramesOptions, json.loads(text), str(shard.path)))
+    return Sources(FrameShards(shards), check(FramesOptions, parse_json(text), str(shard.path)))
 
 
 def decoding(options: AlignmentOptions) -> FramesOptions:

@@ -63,6 +63,7 @@ class Trained:
         }
 
 
+@checkpoint.rebuilding
 def read_checkpoint(path: Path) -> Trained:
     """Return the network of a checkpoint of this room; DataError if it is another file, or of other shapes."""
     tensors, about = checkpoint.read(path)

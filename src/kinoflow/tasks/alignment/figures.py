@@ -1,6 +1,5 @@
 """The stage `alignment-section`: which networks were trained, how well they align clips, and what that looks like."""
 
-import json
 from collections.abc import Sequence
 
 from kinoflow.errors import DataError
@@ -8,6 +7,7 @@ from kinoflow.progress import log
 from kinoflow.report import section as sections
 from kinoflow.report.section import Block, Callout, Section, Text, code
 from kinoflow.stage import In, Out
+from kinoflow.store.files import parse_json
 from kinoflow.store.shards import Shard
 from kinoflow.tasks.alignment import comparison, data, results, showcase
 from kinoflow.tasks.alignment.comparison import told
@@ -111,7 +111,7 @@ def _example(best: Run, videos: In, segments: In, frames: Sequence[In], splits: 
     seed = best.typical() if best.typical() in having else having[0]
     path = best.seeds[seed].embeddings
     shard = Shard(path)
-    every = int(json.loads(shard.attrs.get("options", "{}")).get("every", 1))
+    every = int(parse_json(shard.attrs.get("options", "{}")).get("every", 1))
     pictures = best.options.network.backbone != "features" and bool(frames)
     source = data.sources(best.options, frames, (), None).read if pictures else None
     if source is None:

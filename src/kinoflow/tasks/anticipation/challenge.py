@@ -17,7 +17,7 @@ import numpy as np
 from kinoflow.datasets.actions import Classes
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.metrics.anticipation import best_k, marginalise
-from kinoflow.store.files import write_bytes
+from kinoflow.store.files import parse_json, write_bytes
 
 MEMBER = "test.json"
 BEST = 100  # actions that are told
@@ -106,7 +106,7 @@ def _packed(path: Path, content: bytes) -> bytes:
 def read_challenge(path: Path) -> Challenge:
     """Return what a challenge file says; DataError, naming what is wrong, if it has another form."""
     try:
-        content = json.loads(_unpacked(path))
+        content = parse_json(_unpacked(path))
         results = content["results"]
         if content["challenge"] != CHALLENGE:
             raise ValueError(f"it is for the challenge {content['challenge']!r}")

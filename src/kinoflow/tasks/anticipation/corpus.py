@@ -13,7 +13,7 @@ from typing import Any
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.progress import log
 from kinoflow.stage import In, Out
-from kinoflow.store.files import replacing
+from kinoflow.store.files import parse_json, replacing
 from kinoflow.tasks.anticipation import phrases
 from kinoflow.tasks.anticipation.lexicon import STOP
 from kinoflow.tasks.anticipation.text_options import CorpusOptions
@@ -21,6 +21,7 @@ from kinoflow.tasks.anticipation.tokens import BETWEEN, WITHIN
 
 ORIGINAL_STOP = (STOP - {"could", "want"}) | {"couldwant"}  # a missing comma in the published list
 BLOCK = 1 << 20  # characters read at once
+LONGEST = 1 << 26  # characters of a recipe
 SAID = 50_000  # recipes between two lines of the log
 Sequences = Iterator[tuple[str, list[str]]]  # id, texts of actions
 Find = Callable[[Sequence[str]], list[tuple[str, str]]]  # the verbs and objects of a recipe's sentences
@@ -133,7 +134,7 @@ def recipes_of(path: Path) -> Iterator[dict[str, Any]]:
         return
     for number, line in enumerate(_lines(path), 1):
         try:
-            yield json.loads(line)
+            yield parse_json(line)
         except ValueError:
             raise DataError(
                 f"{path}, line {number}: this is no JSON; a line is one recipe, or the file one list"
@@ -150,8 +151,10 @@ def _list_items(path: Path) -> Iterator[dict[str, Any]]:
                 return
             try:
                 item, end = decoder.raw_decode(text)
+            except RecursionError:
+                raise DataError(f"{path}: this JSON list is nested too deeply to be one of recipes") from None
             except ValueError:
-                more = file.read(BLOCK)
+                more = file.read(BLOCK) if len(text) < LONGEST else ""
                 if not more:
                     raise DataError(
                         f"{path}: this JSON list ends in the middle of a recipe; fetch the file again"

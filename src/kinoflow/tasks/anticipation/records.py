@@ -12,7 +12,7 @@ import numpy as np
 
 from kinoflow.datasets.actions import Classes
 from kinoflow.errors import DataError
-from kinoflow.store.files import replacing
+from kinoflow.store.files import make_room, replacing
 
 ROOM, KIND = "anticipation", "teacher-records"
 
@@ -40,8 +40,6 @@ class Records:
 
 def write_records(path: Path, records: Records) -> None:
     """Write records in one piece; the same records, the same bytes."""
-    import h5py
-
     arrays = {
         "logits": records.logits.astype(np.float32),
         "features": records.features.astype(np.float32),
@@ -49,7 +47,15 @@ def write_records(path: Path, records: Records) -> None:
         "length": records.lengths.astype(np.int32),
         "target": records.targets.astype(np.int32),
     }
-    with replacing(path) as new, h5py.File(new, "w", track_order=True) as file:
+    with replacing(path) as new:
+        make_room(new, sum(values.nbytes for values in arrays.values()) + 100 * len(records.uids))
+        _write(new, records, arrays)
+
+
+def _write(path: Path, records: Records, arrays: dict[str, np.ndarray]) -> None:
+    import h5py
+
+    with h5py.File(path, "w", track_order=True) as file:
         for name, values in {"uid": _bytes(records.uids), "classes": _bytes(records.classes), **arrays}.items():
             file.create_dataset(name, data=values, track_times=False)
         told = {"room": ROOM, "kind": KIND, "dataset": records.dataset, "policy": records.policy}
@@ -81,7 +87,7 @@ def read_records(path: Path) -> Records:
             uids, classes = _texts(file["uid"][()]), tuple(_texts(file["classes"][()]))
     except OSError as error:
         raise DataError(f"{path}: these records cannot be read: {error.strerror or error}") from None
-    except KeyError as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise DataError(f"{path}: these records are not complete: {error}; make them again") from None
     more = {name: value for name, value in about.items() if name not in ("room", "kind", "dataset", "policy")}
     return Records(uids, classes, *arrays, dataset=about["dataset"], policy=about["policy"], about=more)

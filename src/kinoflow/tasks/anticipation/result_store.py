@@ -14,7 +14,7 @@ import numpy as np
 
 from kinoflow.errors import DataError
 from kinoflow.store.files import replacing
-from kinoflow.store.shards import put
+from kinoflow.store.shards import put, roomy
 
 ROOM, KIND = "anticipation", "scores"
 PREFIX = "scores_"
@@ -50,9 +50,13 @@ class Scores:
         return found
 
 
+def _size(found: Scores) -> int:
+    return sum(values.nbytes for values in found.scores.values()) + 100 * len(found.uids)
+
+
 def write_scores(path: Path, found: Scores) -> None:
     """Write the file in one piece; the same scores, the same bytes."""
-    with replacing(path) as new, h5py.File(new, "w", libver=("v110", "v110")) as file:
+    with replacing(path) as new, roomy(new, _size(found)) as file:
         file.attrs.update({"dataset": found.dataset, "kind": KIND, "room": ROOM})
         put(file, "uid", _texts(found.uids))
         put(file, "classes", _texts(found.classes))
@@ -82,7 +86,7 @@ def read_scores(path: Path) -> Scores:
             )
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file of scores") from None
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise DataError(
             f"{path}: these are no scores that anticipation-evaluate has written ({error}); test again"
         ) from None

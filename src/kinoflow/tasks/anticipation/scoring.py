@@ -57,6 +57,7 @@ class Trained:
         }
 
 
+@checkpoint.rebuilding
 def read_checkpoint(path: Path) -> Trained:
     """Return the student of a checkpoint; DataError if it is another file."""
     tensors, about = checkpoint.read(path)

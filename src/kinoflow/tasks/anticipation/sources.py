@@ -6,6 +6,8 @@ T rows, n frames, D features. Frame number k of ``fps`` a second is the moment k
 
 import gzip
 import io
+import tokenize
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -130,8 +132,8 @@ def _unpacked(path: Path) -> np.ndarray:
         if content.startswith(b"\x93NUMPY"):
             found = np.load(io.BytesIO(content), allow_pickle=False)
         else:
-            found = np.loadtxt(io.BytesIO(content), np.float32, ndmin=2)
-    except (OSError, EOFError, ValueError) as error:
+            found = np.loadtxt(io.BytesIO(content or b"nothing"), np.float32, ndmin=2)
+    except (OSError, EOFError, ValueError, zlib.error, SyntaxError, tokenize.TokenError) as error:
         raise DataError(f"it is no gz file of an array of numbers ({error})") from None
     if found.ndim != 2 or found.dtype.kind not in "fiu":
         raise DataError(f"its array has the shape {found.shape} and the type {found.dtype}; (T, D) numbers are needed")

@@ -1,6 +1,5 @@
 """The stage that sums up the measures of several tests, of the splits of a dataset or the seeds of a run: mean and spread."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.stage import In, Out
-from kinoflow.store.files import write_json
+from kinoflow.store.files import parse_json, write_json
 
 
 def anticipation_summary(metrics: list[In], summary: Out) -> None:
@@ -45,7 +44,7 @@ def summed_up(paths: Sequence[Path]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(Path(path).read_bytes())
+        found = parse_json(Path(path).read_bytes())
     except ValueError as error:
         raise DataError(f"{path}: this is no JSON file: {error}") from None
     if not isinstance(found, dict):

@@ -185,6 +185,7 @@ def built(
     return model, vocabulary
 
 
+@checkpoint.rebuilding
 def from_language(path: Path, classes: Classes, heads: Mapping[str, int], seed: int) -> tuple[Teacher, Tokens]:
     """Return a teacher with the encoder and the tokens of a language model that `kinoflow teacher-pretrain` wrote.
 
@@ -228,6 +229,7 @@ def about_encoder(options: EncoderOptions, encoder: nn.Module, vocabulary: Token
     return values | ({"language": encoder.about()} if isinstance(encoder, language.Language) else {})
 
 
+@checkpoint.rebuilding
 def read_teacher(path: Path) -> Trained:
     """Return the teacher of a checkpoint; DataError if it is another file."""
     tensors, about = checkpoint.read(path)

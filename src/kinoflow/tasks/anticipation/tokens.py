@@ -3,7 +3,6 @@
 A sequence of actions is one text: "open <v> fridge <a> take <v> milk". T tokens, the first stands for the whole sequence.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from kinoflow.datasets.actions import Classes
 from kinoflow.errors import DataError
+from kinoflow.store.files import parse_json
 
 BETWEEN, WITHIN = "<a>", "<v>"  # between actions; between verb and noun
 PAD, CLS, MASK, UNKNOWN = range(4)  # the first tokens of our own vocabularies
@@ -183,10 +183,10 @@ def read_lines(path: Path) -> list[list[str]]:
     """Return the sequences of action texts of a corpus that `kinoflow text-corpus` wrote, one a line."""
     try:
         with open(path, encoding="utf-8") as file:
-            return [actions_in(json.loads(line)["text"]) for line in file]
+            return [actions_in(parse_json(line)["text"]) for line in file]
     except OSError as error:
         raise DataError(f"{path}: this corpus cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise DataError(
             f"{path}: this is no corpus that `kinoflow text-corpus` wrote: JSON lines with a text"
         ) from None

@@ -3,7 +3,6 @@
 A clip is a row of segments.csv that is no phase; its frames are those whose time lies in [start, end).
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from kinoflow.media.options import FramesOptions
 from kinoflow.media.reading import SLACK, FrameShards, Source, Videos
 from kinoflow.options import check
 from kinoflow.progress import Progress, log
+from kinoflow.store.files import parse_json
 from kinoflow.store.shards import Shard
 from kinoflow.store.tables import Segment, Video, columns, read
 from kinoflow.tasks.recognition.inputs import short_side
@@ -246,4 +246,4 @@ def _made(shards: Iterable[Shard]) -> FramesOptions | None:
     if len(texts) > 1:
         first, second = (shard.path for shard in list(texts.values())[:2])
         raise ConfigError(f"frames: {first} and {second} are made with different options; give shards of one kind")
-    return check(FramesOptions, json.loads(text), str(texts[text].path)) if (text := next(iter(texts), "")) else None
+    return check(FramesOptions, parse_json(text), str(texts[text].path)) if (text := next(iter(texts), "")) else None

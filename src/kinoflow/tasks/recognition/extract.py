@@ -5,7 +5,6 @@ works between these rows. Rows are what the heads read. Long videos go through t
 rows as a shift can reach, so that pieces leave no trace.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from kinoflow.media.options import FramesOptions
 from kinoflow.media.reading import FrameShards, Source, Videos
 from kinoflow.options import resolved
 from kinoflow.stage import Folder, In, Out
-from kinoflow.store.files import key_of, sha256_of
+from kinoflow.store.files import key_of, parse_json, sha256_of
 from kinoflow.store.shards import Shard
 from kinoflow.store.tables import Probed, read
 from kinoflow.tasks.recognition import sampling
@@ -101,7 +100,7 @@ def _source(
 
 def _check_made(shard: Shard, trained: Trained) -> None:
     """Refuse frames that differ from those that the network was trained on in rate, number, size or shape."""
-    here = FramesOptions.model_validate(json.loads(shard.attrs.get("options", "{}")))
+    here = FramesOptions.model_validate(parse_json(shard.attrs.get("options", "{}")))
     there = trained.frames or here
     for name in ("rate", "count", "size", "shape"):
         mine, its = getattr(here, name), getattr(there, name)

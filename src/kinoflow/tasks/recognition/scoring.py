@@ -64,6 +64,7 @@ class Trained:
         }
 
 
+@checkpoint.rebuilding
 def read_checkpoint(path: Path) -> Trained:
     """Return the network of a checkpoint of this room; DataError if it is another file."""
     tensors, about = checkpoint.read(path)

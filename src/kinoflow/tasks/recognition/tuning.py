@@ -8,11 +8,11 @@ A file's weights are taken over as TSM's rule for tuning says, but for its accid
 What works along time adds nothing to names, so that TSN's weights begin a TSM, or those of one place of shift the other's.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from kinoflow.features.backbones import member
 from kinoflow.features.weights import published_file, read
 from kinoflow.options import check
 from kinoflow.progress import log
+from kinoflow.store.files import parse_json
 from kinoflow.tasks.recognition.backbones import first_convolution
 from kinoflow.tasks.recognition.first_conv import adapted
 from kinoflow.tasks.recognition.model import Recogniser, plain
@@ -163,10 +164,15 @@ def source(path: Path) -> Source:
     if _is_run(path):
         tensors, about = checkpoint.read(path)
         tensors = {plain(key): value for key, value in tensors.items() if not key.endswith(COUNTER)}
-        return Source(tensors, about["dataset"], about["options"]["input"]["kind"], about["heads"])
+        return _of_run(path, tensors, about)
     match = FILE_NAME.match(path.name)
     tensors = renamed(read(path))
     return Source(tensors, match["dataset"], _kind(match)) if match else Source(tensors)
+
+
+@checkpoint.rebuilding
+def _of_run(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Source:
+    return Source(tensors, about["dataset"], about["options"]["input"]["kind"], about["heads"])
 
 
 def _is_run(path: Path) -> bool:
@@ -176,9 +182,9 @@ def _is_run(path: Path) -> bool:
     try:
         with safe_open(path, "pt") as file:
             about = (file.metadata() or {}).get(checkpoint.ABOUT, "{}")
-    except (OSError, SafetensorError):
+        return parse_json(about).get("room") == "recognition"
+    except (OSError, SafetensorError, ValueError, AttributeError):
         return False
-    return json.loads(about).get("room") == "recognition"
 
 
 def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 A video without any labelled segment is unannotated: it may be trained on where no labels are needed, and is never scored.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from kinoflow.datasets.published.breakfast import common_length
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.progress import log
+from kinoflow.store.files import parse_json
 from kinoflow.store.shards import Shard
 from kinoflow.store.tables import Segment, Video, read, read_csv
 from kinoflow.tasks.segmentation.batches import Key
@@ -44,7 +44,7 @@ class Features:
             )
         width, blocks = kinds.pop()
         self.whole = width  # columns that there are
-        self.columns = columns_of(width, json.loads(blocks), options, str(filled[0].path))
+        self.columns = columns_of(width, parse_json(blocks), options, str(filled[0].path))
         self.about = {key: value for key, value in sorted(filled[0].attrs.items()) if key != "device"}
         self._where = {video: shard for shard in self._shards for video in shard.videos}
         self._keep = len(self.columns) * sum(len(shard.time) for shard in self._shards) * 4 < IN_MEMORY

@@ -8,7 +8,6 @@ tea:boil tea:<BKG> tea:pour            the segments
 tea:boil tea:boil tea:<BKG> ...        every row
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from kinoflow.errors import DataError
 from kinoflow.metrics.segmentation import segments
-from kinoflow.store.files import write_text
+from kinoflow.store.files import parse_json, write_text
 from kinoflow.tasks.segmentation.data import Item
 from kinoflow.tasks.segmentation.labels import Vocabulary
 
@@ -80,7 +79,7 @@ def _values(path: Path) -> np.ndarray:
     if path.suffix == ".npy":
         return np.load(path, allow_pickle=False)
     if path.suffix == ".json":
-        return np.asarray(json.loads(path.read_bytes())["y_pred"])
+        return np.asarray(parse_json(path.read_bytes())["y_pred"])
     lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     return np.asarray(lines[lines.index(HEADS[2]) + 1].split())
 

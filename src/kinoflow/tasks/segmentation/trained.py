@@ -78,6 +78,7 @@ class Trained:
         }
 
 
+@checkpoint.rebuilding
 def read_checkpoint(path: Path) -> Trained:
     """Read a checkpoint of a segmentation run; DataError if it is none."""
     tensors, about = checkpoint.read(path)
