@@ -122,12 +122,13 @@ def read(path: str | Path, row: type[Row]) -> list[Row]:
     """Read a table and check it; DataError names the file, the line and the column at fault."""
     kinds = typing.get_type_hints(row)
     with _reading(path, columns(row)) as (header, reader):
-        _check_whole(path)
+        if header == list(columns(row)):  # all of them, as `write` writes them: with an end of every line
+            _check_whole(path)
         return [_row(path, reader.line_num, _item(header, cells), row, kinds) for cells in reader if cells]
 
 
 def _check_whole(path: str | Path) -> None:
-    """Raise DataError if the last line of a table has no end: `write` ends every line."""
+    """Raise DataError if the last line of a table has no end."""
     with open(path, "rb") as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(0, end - 1))
