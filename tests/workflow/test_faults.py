@@ -2,7 +2,6 @@
 
 import os
 import random
-import re
 import signal
 import subprocess
 import time
@@ -57,7 +56,9 @@ def killed_at_random(project, draw: random.Random, count: int) -> str:
         return said.read()
 
 
-@pytest.mark.parametrize("chains", [1, pytest.param(10, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("chains", [1, 10])
 def test_jobs_killed_at_random_moments_cost_nothing_that_was_computed(finished, fresh, chains):
     draw = random.Random(0)
     for _ in range(chains):
@@ -101,7 +102,7 @@ def test_names_and_labels_that_mean_harm_are_names_and_labels(fresh, make_video)
     (segments,) = fresh.place.glob("data/*/index/*/segments.csv")
     assert all(label in segments.read_text(errors="surrogateescape") for label in LABELS)
     page = (fresh.place / "results/trial/report.html").read_text()
-    assert "49" not in re.findall(r"7\*7|\b49\b(?=</td>)", page)
+    assert "{{7*7}}" in page
     for tag, attributes in Elements(page).found:
         assert tag not in ("script", "iframe", "object") and attributes.get("src") != "x"
         assert not [name for name in attributes if name.startswith("on")]

@@ -122,8 +122,7 @@ def read(path: str | Path, row: type[Row]) -> list[Row]:
     """Read a table and check it; DataError names the file, the line and the column at fault."""
     kinds = typing.get_type_hints(row)
     with _reading(path, columns(row)) as (header, reader):
-        if header == list(columns(row)):  # all of them, as `write` writes them: with an end of every line
-            _check_whole(path)
+        _check_whole(path)
         return [_row(path, reader.line_num, _item(header, cells), row, kinds) for cells in reader if cells]
 
 
@@ -133,7 +132,9 @@ def _check_whole(path: str | Path) -> None:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(0, end - 1))
         if file.read(1) not in (b"\n", b""):
-            raise DataError(f"{path}: this table ends in the middle of a line, as if it was cut off; make it again")
+            raise DataError(
+                f"{path}: this table ends in the middle of a line, as if it was cut off; make it again, or end that line"
+            )
 
 
 def read_csv(path: str | Path, required: Iterable[str], delimiter: str = ",") -> list[tuple[int, dict[str, Any]]]:
