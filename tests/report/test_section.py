@@ -120,7 +120,7 @@ def test_what_the_page_could_not_show_is_refused_when_it_is_made(make, reason):
     [
         (b"", "Expecting value"),
         (b'{"\xff": 1}', "decode"),
-        (b"[" * 200_000, "recursion"),
+        (b"[" * 200_000, "nested too deeply"),
         (b"[]", "top level"),
         (b'{"order": 1, "blocks": []}', "title: Field required"),
         (b'{"title": "t", "order": 1, "blocks": [{"kind": "tabel"}]}', "blocks.0.*'tabel'"),

@@ -267,7 +267,13 @@ def test_a_shard_of_frames_is_no_features(toy, tmp_path):
 
 def test_weights_that_features_were_not_made_with_are_refused(toy, tmp_path):
     shard, there = tmp_path / "made.h5", Shard(toy.shard)
-    with writing(shard, {"blocks": "{}", "weights": "0" * 64}, frames=False, width=48, dtype="float32") as writer:
+    with writing(
+        shard,
+        {"blocks": "{}", "weights": "0" * 64, "extractor": '{"backbone": "small"}'},
+        frames=False,
+        width=48,
+        dtype="float32",
+    ) as writer:
         for video in there.videos:
             writer.add(video, np.asarray(there.rows(video)), [0.5])
     (tmp_path / "weights.pt").write_bytes(b"other")
