@@ -65,7 +65,8 @@ def test_a_ucf101_goes_from_its_annotation_files_to_the_plan_of_a_training(ucf10
     }
     net = {"features": {"net": {"from": "frames", "frames": "small", "backbone": "small", "stride": 4}}}
     study(ucf101, dataset, **net, pca={"two": {"features": "net", "components": 2, "fit_on": "train"}})
-    assert jobs(ucf101.jobs())["annotations"] == 1  # and nothing is left to do
+    assert jobs(ucf101.snakemake())["annotations"] == 1
+    assert ucf101.plan() == []
 
     labels = {row["video"]: (row["action"], row["split"]) for row in table(ucf101, "index/*/segments.csv")}
     assert len(labels) == 9 and labels["v_HandStandPushups_g08_c01.avi"] == ("HandstandPushups", "train")

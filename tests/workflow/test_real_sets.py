@@ -89,6 +89,9 @@ STUDY = {
 }
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory, make_video, shared) -> Project:
     """The study, finished. Its table of labels gives no times: every clip is one segment, from its beginning to its end."""
