@@ -39,6 +39,7 @@ def test_real_clips_run_to_the_report(fresh, shared):
     assert (fresh.place / "results/real/report.html").stat().st_size > 10_000
 
 
+@pytest.mark.long
 def test_the_torture_set_runs_to_the_report_with_every_loss_named(fresh, shared):
     (fresh.place / "torture").mkdir()
     with open(shared / "data/torture/expected.csv", newline="") as file:

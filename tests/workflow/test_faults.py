@@ -85,6 +85,7 @@ class Elements(HTMLParser):
         self.found.append((tag, dict(attributes)))
 
 
+@pytest.mark.long
 def test_names_and_labels_that_mean_harm_are_names_and_labels(fresh, make_video):
     for video in (fresh.place / "videos").iterdir():
         video.unlink()

@@ -56,6 +56,7 @@ def ucf101(fresh, make_video):
     return fresh
 
 
+@pytest.mark.long
 def test_a_ucf101_goes_from_its_annotation_files_to_the_plan_of_a_training(ucf101):
     dataset = {
         "descriptor": "ucf101",
