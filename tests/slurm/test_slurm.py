@@ -26,7 +26,8 @@ def test_cancelled_edited_sent_back_and_killed_it_ends_with_the_bytes_of_a_local
     ran = room.submit(TARGET, "--profile", str(room.place / "site"))
     assert ran == ["recognition_evaluate run=still seed=0", "recognition_train run=still seed=0"]
     assert "continues after step" in room.log()
-    assert "Partition=gpu TimeLimit=90 " in finished_job(room, "recognition_train")
+    job = finished_job(room, "recognition_train")
+    assert "Partition=gpu " in job and "TimeLimit=01:30:00" in job
     assert room.results() == reference.results()
     asks = ("--set-resources", "recognition_train:mem_mb=1", "--set-threads", "recognition_train=7")
     assert room.snakemake("-n", TARGET, *asks) == []
