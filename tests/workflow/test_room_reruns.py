@@ -77,9 +77,7 @@ CHANGES = (
     ),
     Change(
         *("recognition", "one more seed of LSNet", "study.yaml", "seeds: [0, 1]", "seeds: [0, 1, 2]"),
-        shown_again(
-            "recognition", recognition_train=1, features_trained=2, pca_partial=2, pca_fit=1, pca_apply=2, pca_section=1
-        ),
+        shown_again("recognition", recognition_train=1, features_trained=2, pca_partial=2, pca_fit=1, pca_apply=2),
     ),
     Change(
         *("segmentation", "an option of the model", "study.yaml", "states: 6,", "states: 7,"),
@@ -93,7 +91,7 @@ CHANGES = (
             "decode: posterior",
             "decode: posterior, by_task: false",
         ),
-        shown_again("segmentation"),
+        {"segmentation_evaluate": 1, **SHOWN},
     ),
     Change(
         *(
@@ -135,7 +133,7 @@ CHANGES = (
     ),
     Change(
         *("anticipation", "an option of the teacher", "study.yaml", "layers: 1, heads: 2", "layers: 2, heads: 2"),
-        shown_again("anticipation", 2, teacher_train=1, teacher_records=1, anticipation_train=1),
+        shown_again("anticipation", teacher_train=1, teacher_records=1, anticipation_train=1),
     ),
     Change(
         *("anticipation", "a constant of the tests", f"{SRC}/anticipation/evaluate.py", "DIGITS = 6", "DIGITS = 7"),
