@@ -170,6 +170,7 @@ def bare(trainee: Any, options: Any, ready: Any, steps: int) -> None:
     """Train as everybody would write it down."""
     import torch
 
+    trainee.model.dropout = torch.nn.Dropout(trainee.model.dropout.p)
     optimiser = torch.optim.SGD(trainee.model.parameters(), options.learning_rate, momentum=0.9, weight_decay=5e-4)
     trainee.model.train()
     for _ in range(steps):
