@@ -123,6 +123,8 @@ class Flow:
         The environment's KINOFLOW_GPU says it for clusters: 0 where there are none.
         """
         if GPU in os.environ:
+            if not os.environ[GPU].isdecimal():
+                raise SystemExit(f"{GPU}={os.environ[GPU]}: give the number of GPUs of a job, 0 where there are none")
             return int(os.environ[GPU])
         plugin = self.state.workflow.executor_plugin
         elsewhere = plugin is not None and not plugin.common_settings.local_exec

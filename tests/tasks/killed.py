@@ -19,7 +19,7 @@ def ends_alike(words: list, folder: Path, expected: Path) -> None:
     command = [sys.executable, "-m", "kinoflow", *map(str, words)]
     surroundings = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     child = subprocess.Popen(command, env=surroundings, stderr=subprocess.PIPE)
-    while not any(path.is_file() for path in (folder / ".work").rglob("*")):
+    while not any(path.suffix != ".new" and path.is_file() for path in (folder / ".work").rglob("*")):
         assert child.poll() is None, child.stderr.read().decode()
         time.sleep(0.002)
     child.send_signal(signal.SIGKILL)
@@ -27,5 +27,6 @@ def ends_alike(words: list, folder: Path, expected: Path) -> None:
     assert not (folder / "model.safetensors").exists()
     again = subprocess.run(command, env=surroundings, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
+    assert "continues after step" in again.stderr
     assert (folder / "model.safetensors").read_bytes() == expected.read_bytes()
     assert (folder / "history.csv").read_bytes() == (expected.parent / "history.csv").read_bytes()

@@ -2,11 +2,7 @@
 
 import csv
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -16,6 +12,7 @@ from safetensors.numpy import load_file
 from tests.conftest import ROOT
 from tests.tasks.abstraction import toys
 from tests.tasks.abstraction.golden import GOLDEN
+from tests.tasks.killed import ends_alike
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.options import resolved
@@ -88,20 +85,7 @@ def test_a_killed_training_continues_to_the_same_bytes(toy, tmp_path):
     words += ["--model", tmp_path / "model.safetensors", "--history", tmp_path / "history.csv"]
     words += ["--place", tmp_path / ".work", "--options", resolved(wanted), "--seed", 0, "--dataset", "toy"]
     words += ["--device", "cpu", "--code", "test"]
-    command = [sys.executable, "-m", "kinoflow", *map(str, words)]
-    surroundings = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    child = subprocess.Popen(command, env=surroundings, stderr=subprocess.PIPE)
-    while not any(path.suffix != ".new" and path.is_file() for path in (tmp_path / ".work").rglob("*")):
-        assert child.poll() is None, child.stderr.read().decode()
-        time.sleep(0.005)
-    child.send_signal(signal.SIGKILL)
-    child.communicate()
-    assert not (tmp_path / "model.safetensors").exists()
-    again = subprocess.run(command, env=surroundings, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    assert "continues after step" in again.stderr
-    assert (tmp_path / "model.safetensors").read_bytes() == expected.read_bytes()
-    assert (tmp_path / "history.csv").read_bytes() == (expected.parent / "history.csv").read_bytes()
+    ends_alike(words, tmp_path, expected)
 
 
 # ---------------------------------------------------------------- baselines are runs of the same config
