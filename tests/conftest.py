@@ -11,6 +11,7 @@ import pytest
 from kinoflow.media.write import write_video
 
 ROOT = Path(__file__).resolve().parents[1]
+LONGEST = ("slurm", "workflow")  # folders of tests
 
 # A shell without job control starts what it puts into the background with Ctrl-C ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -20,6 +21,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let what a test draws from torch's own generator not depend on the tests before it."""
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest: of several processes none is then left alone with it at the end."""
+    items.sort(key=lambda item: item.path.parent.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")
