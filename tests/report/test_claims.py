@@ -58,6 +58,8 @@ def test_not_worse_than_is_a_bar_below_zero():
     same = {seed: value - 0.001 for seed, value in TSM.items()}
     assert slow(same, TSM).holds == "no"
     assert slow(same, TSM, bar=-0.01).holds == "yes"
+    equal = slow(TSM, TSM, better="lower")
+    assert str([equal.effect, equal.low, equal.high]) == "[0.0, 0.0, 0.0]"  # no minus zero
 
 
 def test_being_at_chance_is_a_claim_of_chance_against_the_runs():

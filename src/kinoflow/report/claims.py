@@ -84,7 +84,7 @@ def claim(
         raise DataError(f"claim {text!r}: {treatment[0]} against {baseline[0]}: {error}") from None
     effect, low, high = found.mean, found.low, found.high
     if better == "lower":
-        effect, low, high = -effect, _negative(high), _negative(low)
+        effect, low, high = 0.0 - effect, _negative(high), _negative(low)
     return Claim(
         system=system,
         claim=text,
@@ -102,7 +102,7 @@ def claim(
 
 
 def _negative(value: float | None) -> float | None:
-    return None if value is None else -value
+    return None if value is None else 0.0 - value  # never minus zero
 
 
 def write_claims(path: str | Path, rows: Sequence[Claim]) -> None:
