@@ -19,6 +19,7 @@ STATE = Path(".snakemake/kinoflow")
 PARTS = ("src", "workflow", "envs")
 SLURM = ", jobs on SLURM"  # said of the owner of a folder
 KEPT = 5  # frozen copies that stay
+DEFAULT_RATE = (100, 1)  # jobs, seconds: what Snakemake lets begin if nothing else is asked for
 
 
 class RunState:
@@ -81,6 +82,7 @@ class RunState:
         print(f"process {os.getpid()} on {os.uname().nodename}{elsewhere}", end="", file=file, flush=True)
         os.environ[MAIN] = f"{os.getpid()} {os.readlink('/proc/self/ns/pid')} {Path(STATE, 'owner').absolute()}"
         self.owner = file
+        lift_default_rate(self.workflow.scheduling_settings)
 
     def freeze(self, record: dict[str, Any]) -> None:
         """Copy sources, rules and environments, unless this very state was copied before; keep the last few copies.
@@ -113,6 +115,17 @@ class RunState:
         )
         lines = (f"{path.relative_to(self.home)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files)
         return hashlib.sha256("\n".join([*lines, sys.version]).encode()).hexdigest()
+
+
+def lift_default_rate(settings: Any) -> None:
+    """Take Snakemake's default limit of jobs per second away; one that was asked for stays.
+
+    To keep to it, its scheduler weighs all waiting jobs anew once a second, and once a second more for every job that has
+    ended (github.com/snakemake/snakemake, pull request 3744): after 200 jobs most of a core goes there.
+    """
+    limit = settings.max_jobs_per_timespan
+    if limit is not None and (limit.max_jobs, limit.timespan) == DEFAULT_RATE:
+        settings.max_jobs_per_timespan = None
 
 
 def _submitted() -> list[str]:
