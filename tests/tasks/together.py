@@ -24,8 +24,12 @@ def study() -> Study:
 
 
 def brief(kind: type, run: Any, batch: int, **changes: Any) -> Any:
-    """Return a run's options (a model ``kind``) for 20 steps of ``batch`` samples, with changes for the data at hand."""
-    values = {name: value for name, value in run.model_dump(by_alias=True).items() if name in kind.model_fields}
+    """Return a run's options (a model ``kind``) for 20 steps of ``batch`` samples, with changes for the data at hand.
+
+    How the run is tested is left out: it speaks of the study's own classes, and changes nothing of a training.
+    """
+    own = {*kind.model_fields} - {"test"}
+    values = {name: value for name, value in run.model_dump(by_alias=True).items() if name in own}
     values["training"] |= {"steps": STEPS, "epochs": None, "batch": batch, "log_every": 1}
     return kind.model_validate(config.merge(values, changes))
 
