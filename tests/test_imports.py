@@ -121,6 +121,7 @@ ALWAYS = {
     "kinoflow.training.devices": {"torch"},
     "kinoflow.training.distributed": {"torch"},
     "kinoflow.training.feed": {"torch"},
+    "kinoflow.training.gather": {"torch"},
     "kinoflow.training.groups": {"torch"},
     "kinoflow.training.loop": {"torch"},
     "kinoflow.training.meter": {"torch"},

@@ -1,10 +1,12 @@
 """What jobs ask a cluster for, and the command that starts several processes."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+from tests.conftest import ROOT
 
 from kinoflow.launch import command
 from kinoflow.needs import memory, minutes
@@ -13,6 +15,15 @@ from kinoflow.needs import memory, minutes
 def test_a_second_attempt_gets_twice_the_memory_and_time():
     assert [memory(3000)(None, attempt) for attempt in (1, 2)] == [3000, 6000]
     assert [minutes(60)(None, attempt) for attempt in (1, 2)] == [60, 120]
+
+
+def test_every_rule_of_a_cluster_asks_for_memory_and_time():
+    text = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    rules = dict(re.findall(r"^rule (\w+):\n((?:\n|    .*\n)+)", text, re.M))
+    here = re.findall(r"^    (\w+),$", text.split("localrules:\n")[1].split("\n\n")[0], re.M)
+    asked = {name for name, body in rules.items() if re.search(r"mem_mb=needs", body) and "runtime=" in body}
+    assert here == ["claims", "report"] and len(rules) > 30
+    assert {*rules} - asked == {*here}
 
 
 def test_one_process_is_the_stage_itself():

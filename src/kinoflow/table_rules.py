@@ -21,7 +21,7 @@ class TableRules:
     """Every table of one ``kind``: actions, corpora, taxonomies or sets. ``{table}`` is the folder below data/."""
 
     def __init__(self, layout: Layout, state: RunState, kind: str):
-        self.state, self.taxonomies = state, layout.taxonomies
+        self.state, self.taxonomies, self.flags = state, layout.taxonomies, FLAGS.get(kind, {})
         self.by_folder: dict[str, Table] = {table.folder: table for table in getattr(layout, kind).values()}
 
     def folders(self) -> str:
@@ -50,11 +50,11 @@ class TableRules:
 
         return path
 
-    def recipes(self, wildcards: Any) -> str:
-        """Return the file of recipes of a corpus."""
+    def recipes(self, wildcards: Any) -> list[str]:
+        """Return the file of recipes of a corpus; none where a file of the user is read, whose place shall not count."""
         self.state.begin()
         table = self._table(wildcards)
-        return f"data/{table.dataset.folder}/raw/{RECIPES[table.options.form]}" if table.dataset else table.options.path
+        return [f"data/{table.dataset.folder}/raw/{RECIPES[table.options.form]}"] if table.dataset else []
 
     def taxonomy(self, name: str) -> Callable[[Any], str]:
         """Return a file of the taxonomy that sets are drawn from."""
@@ -65,7 +65,7 @@ class TableRules:
 
         def flags(wildcards: Any, input: Any) -> str:
             found = ((key, getattr(self._table(wildcards).options, key.replace("-", "_"))) for key in keys)
-            return " ".join(f"--{FLAGS.get(key, key)} {shlex.quote(path)}" for key, path in found if path)
+            return " ".join(f"--{self.flags.get(key, key)} {shlex.quote(path)}" for key, path in found if path)
 
         return flags
 
@@ -84,10 +84,11 @@ class TableRules:
         return self.by_folder[wildcards.table]
 
 
-FLAGS = {
-    "path": "annotations",
-    "wordnet": "wordnet-folder",
-}  # keys of the config: flags of the stage, where they differ
+FLAGS = {  # by kind: keys of the config, and flags of the stage where they differ
+    "actions": {"path": "annotations"},
+    "corpora": {"path": "recipes"},
+    "taxonomies": {"wordnet": "wordnet-folder"},
+}
 
 
 def _content(path: str) -> str:

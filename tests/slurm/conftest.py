@@ -65,6 +65,8 @@ class Room(Project):
     # the checks of a job's state grow rarer with time, which counts where a job takes seconds
     profile = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "2")
 
+    patience = 3000
+
     def submit(self, *words: str, refused: str = "") -> list[str]:
         """Run all jobs on SLURM; return them."""
         return self.snakemake(*self.profile, *words, refused=refused)

@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from tests.slurm.conftest import MODEL, TARGET, asked, restarts, with_steps
+from tests.conftest import ROOT
+from tests.slurm.conftest import MODEL, TARGET, asked, new_room, restarts, with_steps
 from tests.workflow.project import kill, wait_for
 
 from kinoflow.training.checkpoint import read
@@ -82,6 +83,45 @@ def test_a_training_three_time_limits_long_ends_with_the_uninterrupted_bytes(ref
     limited.submit("--retries", "0", MODEL, "--set-resources", *limits)
     assert int(re.search(r"Restarts=(\d+)", finished_job(limited, "recognition_train"))[1]) >= 3
     assert limited.results() == alone.results()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_all_rooms_end_with_the_bytes_of_a_local_run(slurm, tmp_path, make_video):
+    local, cluster = (new_room(tmp_path / name, make_video) for name in ("local", "cluster"))
+    for each in (local, cluster):
+        (each.place / "study.yaml").write_text((ROOT / "workflow/studies/kitchen-small.yaml").read_text())
+    local.snakemake()
+    cluster.submit()
+    assert cluster.snakemake("-n") == []
+    assert cluster.results() == local.results()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_out_of_memory_the_job_fails_by_name_and_the_same_command_with_more_continues(room, reference):
+    less = ("--retries", "0", "--set-resources", "recognition_train:mem_mb=100")
+    room.submit(TARGET, *less, refused="Error in rule recognition_train")
+    (log,) = room.place.glob("logs/slurm/rule_recognition_train/*/*.log")
+    assert "exceeded memory limit" in log.read_text()
+    room.submit(TARGET)
+    assert room.results() == reference.results()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_a_training_whose_machine_fails_continues_on_another(room, reference):
+    process = room.submitting(TARGET)
+    wait_for(lambda: " steps of " in room.log(), SECONDS)
+    (number,) = room.queue("recognition_train")
+    failed = re.search(r" BatchHost=(\S+)", asked("scontrol", "show", "job", number))[1]
+    asked("scontrol", "update", f"NodeName={failed}", "State=DOWN", "Reason=test")
+    try:
+        if process.wait(SECONDS):
+            room.submit(TARGET)
+    finally:
+        asked("scontrol", "update", f"NodeName={failed}", "State=RESUME")
+    assert room.results() == reference.results()
 
 
 TEAM = """

@@ -1,6 +1,7 @@
 """Several processes compute what one does: real processes that speak over the loopback (gloo)."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -12,8 +13,12 @@ from tests.training.test_loop import apart, bytes_of, train, weights
 from tests.training.toy import SIZE, Toy
 from torch import nn
 
+from kinoflow.errors import KinoflowError
+from kinoflow.training import loop
 from kinoflow.training.distributed import Team
-from kinoflow.training.norm import SyncNorm, synchronised
+from kinoflow.training.gather import gathered
+from kinoflow.training.norm import SyncNorm, ghost, synchronised
+from kinoflow.training.options import TrainingOptions
 
 EXACT = {"steps": 20, "learning_rate": 0.05, "dtype": torch.float64, "log_every": 1}
 
@@ -72,6 +77,14 @@ def test_processes_without_a_sample_take_part_all_the_same(tmp_path, port):
     assert one["rows"][4]["train/loss"] == pytest.approx(three["rows"][4]["train/loss"], rel=1e-8)
 
 
+def test_processes_that_have_nothing_to_do_are_told_of(tmp_path, caplog):
+    crowd = Team(0, 9)
+    told = loop._Training(Toy(), TrainingOptions(batch=8), 0, tmp_path, "train", torch.device("cpu"), crowd, None)
+    with caplog.at_level("WARNING", "kinoflow"):
+        told._say_rate()
+    assert "so 1 of 9 processes have nothing to do" in caplog.text
+
+
 def test_the_other_processes_begin_with_the_firsts_weights(tmp_path, port):
     def strange(place):
         trainee = Toy()
@@ -85,26 +98,30 @@ def test_the_other_processes_begin_with_the_firsts_weights(tmp_path, port):
     assert apart(first, second) == 0
 
 
-def test_a_team_that_was_killed_is_continued_by_the_same_command(tmp_path, port):
-    import signal
-
+@pytest.mark.parametrize("killed", ["01", "0", "1"])
+def test_a_team_of_which_some_were_killed_is_continued_by_the_same_command(tmp_path, port, killed):
     class Mortal(Toy):
         passes = 0
 
         def losses(self, batch):
             self.passes += 1
-            if self.passes == 17:
+            if self.passes == 17 and os.environ["RANK"] in killed:
                 os.kill(os.getpid(), signal.SIGKILL)
             return super().losses(batch)
 
     def go(place, room):
-        history, trainee = train(place / "place", room(), steps=24, save_minutes=1e-9, keep="best")
+        try:
+            history, trainee = train(place / "place", room(), steps=24, save_minutes=1e-9, keep="best")
+        except KinoflowError as error:
+            assert "another process of this training has ended" in str(error)
+            os._exit(1)
         if os.environ["RANK"] == "0":
             bytes_of(place, history, trainee)
 
     for name in "ab":
         (tmp_path / name).mkdir()
-    assert in_team(2, port, go, tmp_path / "b", Mortal) == [-signal.SIGKILL] * 2
+    ends = [-signal.SIGKILL if rank in killed else 1 for rank in "01"]
+    assert in_team(2, port, go, tmp_path / "b", Mortal) == ends
     assert torch.load(tmp_path / "b" / "place" / "state.pt", weights_only=True)["done"] == 16
     for name in "ab":
         assert in_team(2, port, go, tmp_path / name, Toy) == [0, 0]
@@ -138,6 +155,27 @@ def summed(place):
 
 def test_gradients_are_summed_whatever_their_memory_format_and_whoever_has_one(tmp_path, port):
     assert in_team(2, port, summed, tmp_path) == [0, 0]
+
+
+def compared():
+    import torch.distributed as dist
+
+    rank = int(os.environ["RANK"])
+    dist.init_process_group("gloo")
+    whole = torch.arange(6.0, dtype=torch.float64).view(3, 2)
+    own = whole[(slice(0, 2), slice(2, 3), slice(0, 1))[rank]].clone().requires_grad_()
+    with ghost(rank == 2):
+        rows = gathered(own)
+        (rows @ rows.T).sin().sum().mul((2, 1, 0)[rank] / 3).backward()  # as the loop weighs a mean over 3 samples
+    alone = whole.clone().requires_grad_()
+    (alone @ alone.T).sin().sum().backward()
+    assert torch.equal(rows, whole)
+    torch.testing.assert_close(own.grad, (alone.grad[:2], alone.grad[2:], torch.zeros_like(own))[rank])
+    dist.destroy_process_group()
+
+
+def test_samples_are_compared_with_those_of_all_processes_but_not_with_what_does_not_count(port):
+    assert in_team(3, port, compared) == [0, 0, 0]
 
 
 def test_torchrun_starts_it(tmp_path):

@@ -34,13 +34,15 @@ report: {sheet_videos: 2, sheet_frames: 2}
 class Project:
     """A folder with a copy of the workflow; runs Snakemake in it and says what ran."""
 
+    patience = 500  # seconds that a run may take
+
     def __init__(self, place: Path):
         self.place = place
 
     def snakemake(self, *words: str, refused: str = "", cwd: Path | None = None) -> list[str]:
         """Run Snakemake; return the jobs by rule and wildcards. ``refused``: it must fail with that sentence."""
         done = self.start(*words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        text, _ = done.communicate(timeout=500)
+        text, _ = done.communicate(timeout=self.patience)
         assert (done.returncode == 0) != bool(refused), text
         assert refused in text, text
         return jobs_in(text)

@@ -28,6 +28,11 @@ def components(project: Project) -> None:
     project.snakemake("--cache", "--until", "pca_apply")
 
 
+def worked(project: Project) -> list[str]:
+    """Return the logs of what was computed: of what the cache serves, Snakemake leaves an empty one."""
+    return [path.name for path in project.place.glob("logs/pca/**/*.log") if path.stat().st_size]
+
+
 @pytest.mark.long
 def test_of_options_a_b_and_a_in_two_projects_the_last_is_served_from_the_cache(places, finished):
     first, second = places
@@ -41,8 +46,8 @@ def test_of_options_a_b_and_a_in_two_projects_the_last_is_served_from_the_cache(
     made = {name: value for name, value in finished.products("data").items() if "/pca/" in name}
     there = second.products("data")
     assert made and {name: there[name] for name in made} == made
-    assert len([*first.place.glob("logs/pca/**/*.log")]) == 2 * 5  # two shards' sums and projections, and the fit
-    assert not [*second.place.glob("logs/pca/**/*.log")]
+    assert len(worked(first)) == 2 * 5  # two shards' sums and projections, and the fit
+    assert not worked(second)
     assert all(path.is_symlink() for path in second.place.glob("data/*/features/*/pca/*/00?.h5"))
 
 
@@ -52,8 +57,8 @@ def test_the_cache_tells_shards_and_other_videos_apart(places):
     components(first)
     (second.place.parent / "videos/v1.mp4").unlink()
     components(second)
-    logs = {path.name for path in second.place.glob("logs/pca/**/*.log")}
-    assert "fit.log" in logs and len({name for name in logs if name.startswith("partial")}) == 1
+    logs = worked(second)
+    assert "fit.log" in logs and len([name for name in logs if name.startswith("partial")]) == 1
 
 
 def test_rules_whose_results_are_kept_repeat_their_wildcards_in_params_and_begin_from_nothing(finished):

@@ -46,9 +46,11 @@ rule text_corpus:
     params:
         code=flow.code("kinoflow.tasks.anticipation.corpus:text_corpus"),
         options=flow.tables["corpora"].options,
+        content=flow.tables["corpora"].content("path"),
+        user=flow.tables["corpora"].user("path"),
         files=runs.flags,
     shell:
-        "python -m kinoflow text-corpus {params.files} --corpus {output.corpus} --options {params.options:q} --log {log}"
+        "python -m kinoflow text-corpus {params.files} {params.user} --corpus {output.corpus} --options {params.options:q} --log {log}"
 
 
 use rule train as language_train with:

@@ -78,6 +78,9 @@ rule task_links:
         dataset=flow.datasets.folders(linked=True),
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(2000),
+        runtime=needs.minutes(30),
     params:
         code=flow.code("kinoflow.datasets.published.long_videos:task_links"),
         options=flow.datasets.options("which_files"),
@@ -245,6 +248,9 @@ rule video_annotations:
         annotations="[0-9a-f]{10}",
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(2000),
+        runtime=needs.minutes(30),
     params:
         code=flow.code("kinoflow.datasets.published.long_videos:video_annotations"),
         options=flow.datasets.options("annotations"),

@@ -1,6 +1,7 @@
 """Several processes that train one model, each on its part of every batch; started by torchrun or accelerate."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from kinoflow.errors import KinoflowError
+
 PATIENCE = timedelta(hours=2)  # a validation may take long in one process
+# How gloo and NCCL say that a process they wait for is there no more.
+GONE = re.compile(r"gloo/|connection (was )?(closed|reset)|broken pipe|remote process exited|ncclRemoteError", re.I)
 
 
 def is_first() -> bool:
@@ -79,7 +84,8 @@ class Team:
 def team(device: str) -> Iterator[Team]:
     """Join the processes that a launcher started (its environment says so); alone where there was none.
 
-    device: auto, cpu or cuda. A group that exists already is used, and stays.
+    device: auto, cpu or cuda. A group that exists already is used, and stays. Raises KinoflowError inside the block when
+    another process has gone.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 and not dist.is_initialized():
@@ -94,6 +100,12 @@ def team(device: str) -> Iterator[Team]:
         dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
     try:
         yield Team(dist.get_rank(), dist.get_world_size(), local)
+    except RuntimeError as error:
+        if not GONE.search(str(error)):
+            raise
+        raise KinoflowError(
+            "another process of this training has ended; it says why, unless it was killed. The same command continues"
+        ) from None
     finally:
         if mine:
             dist.destroy_process_group()

@@ -22,7 +22,7 @@ class Micro:
 
     draws: list[Draw]
     count: int  # samples that count: none where the process only takes part so that the others get their statistics
-    whole: int  # samples of the step, over all processes and micro batches
+    step: list[Draw]  # of the step, over all processes and micro batches
     number: int  # of this pass among those of the step
     last: bool  # of the step
 
@@ -33,7 +33,7 @@ def micros(order: Order, start: int, options: TrainingOptions, team: Team) -> It
         draws = order.step(step)
         own = parts(draws, options.accumulate, team.size, team.rank)
         for number, part in enumerate(own):
-            yield Micro(part or draws[:1], len(part), len(draws), number, number == len(own) - 1)
+            yield Micro(part or draws[:1], len(part), draws, number, number == len(own) - 1)
 
 
 class _Loads(torch.utils.data.Dataset):

@@ -72,6 +72,14 @@ class Trainee(Protocol):
         """
         return None
 
+    def weigh(self, draws: list[Draw]) -> Mapping[str, float]:
+        """Return what the means over these draws weigh in those over a batch that is cut, by the names of losses and scores.
+
+        Those without a name here weigh as many as there are draws. Asked only where a batch is cut over processes or micro
+        batches; a pure function of the draws, as `load` is.
+        """
+        return {}
+
     def order(self, epoch: int, seed: int) -> Sequence[int] | None:
         """Return the sample numbers of an epoch, `samples` of them, repeats allowed; None: a permutation."""
         return None
@@ -166,13 +174,22 @@ class _Training:
         seed_strays(self.device, seed_of(head.seed, head.epoch, head.position))
         keys = sample_keys(one.draws, self.device) if self.drops else nullcontext()
         with keys, ghost(not one.count), self.precision:
-            losses = self.trainee.losses(batch)
+            factors = self._factors(one)
+            losses = _times(self.trainee.losses(batch), factors)
             total = reduce(add, losses.values())
         scores = getattr(self.trainee, "scores", None)
         with torch.no_grad():
-            found = scores(batch) if scores else {}
-        self.update.backward(total, one.count / one.whole)
+            found = _times(scores(batch) if scores else {}, factors)
+        self.update.backward(total, one.count / len(one.step))
         self.meter.add(self.done, one.count, losses, found)
+
+    def _factors(self, one: Micro) -> dict[str, float]:
+        """Return what turns means over a part of a batch into such that the numbers of samples weigh rightly, by name."""
+        weigh = getattr(self.trainee, "weigh", None)
+        if weigh is None or one.count in (0, len(one.step)):
+            return {}
+        part, whole = weigh(one.draws), weigh(one.step)
+        return {name: part[name] / (whole[name] or 1.0) * len(one.step) / one.count for name in whole}
 
     def _step(self, stop: Stop) -> None:
         """Change the weights; then record, validate and save what is due."""
@@ -262,6 +279,11 @@ class _Training:
         scaled = f" ({self.options.learning_rate:g} for {self.options.lr_at_batch})" if self.options.lr_at_batch else ""
         text = "%s: %d samples, %d steps of %d, learning rate %g%s"
         log.info(text, self.name, self.plan.samples, self.plan.steps, self.plan.batch, base_rate(self.options), scaled)
+        if (spare := self.team.size - self.plan.batch) > 0:
+            text = (
+                "%s: a step has %d of the samples that are cut over processes, so %d of %d processes have nothing to do"
+            )
+            log.warning(text, self.name, self.plan.batch, spare, self.team.size)
 
     def _advice(self) -> str:
         lower = f"lower training.learning_rate (now {self.options.learning_rate:g})"
@@ -277,3 +299,8 @@ class _Training:
             path = self.place / BEST
             checkpoint.load_into(self.model, checkpoint.read(path)[0], path)
         self.model.eval()
+
+
+def _times(values: Mapping[str, Any], factors: Mapping[str, float]) -> Mapping[str, Any]:
+    """Return values times their factors, by name; one without a factor stays as it is."""
+    return {name: value * factors[name] if name in factors else value for name, value in values.items()}

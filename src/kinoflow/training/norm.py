@@ -59,6 +59,11 @@ class _Normalise(torch.autograd.Function):
         return dx, None if weight is None else own[1], own[0] if ctx.has_bias else None, None
 
 
+def takes_part_only() -> bool:
+    """Whether the rows of this process do not count now, see `ghost`."""
+    return _ghost
+
+
 def _gathered(x: Tensor, axes: list[int], rows: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return rows (P, 1), means (P, C) and biased variances (P, C) of all P processes, in their order."""
     table = x.new_zeros(dist.get_world_size(), 1 + 2 * x.shape[1])

@@ -10,6 +10,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 from tests.conftest import ROOT
+from tests.tasks import together
 from tests.tasks.abstraction import toys
 from tests.tasks.abstraction.golden import GOLDEN
 from tests.tasks.killed import ends_alike
@@ -17,9 +18,11 @@ from tests.tasks.killed import ends_alike
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.options import resolved
 from kinoflow.store.shards import Shard, writing
+from kinoflow.tasks.abstraction import train as stage
 from kinoflow.tasks.abstraction.checkpoints import read_checkpoint
 from kinoflow.tasks.abstraction.log_lines import Average, progress_line
 from kinoflow.tasks.abstraction.model import ClipClassifier
+from kinoflow.tasks.abstraction.options import AbstractionOptions
 from kinoflow.tasks.abstraction.train import ClassTraining, SetTraining, planned, published_name
 from kinoflow.training.draws import Draw
 
@@ -86,6 +89,12 @@ def test_a_killed_training_continues_to_the_same_bytes(toy, tmp_path):
     words += ["--place", tmp_path / ".work", "--options", resolved(wanted), "--seed", 0, "--dataset", "toy"]
     words += ["--device", "cpu", "--code", "test"]
     ends_alike(words, tmp_path, expected)
+
+
+@pytest.mark.parametrize("run", ["sam", "head", "classifier"])
+def test_two_processes_train_the_networks_of_the_embedded_study_as_one_does(toy, tmp_path, port, run):
+    wanted = together.brief(AbstractionOptions, together.study().abstraction[run], 7)
+    together.trains_alike(tmp_path, port, stage, lambda folder: toys.train(toy, folder, wanted))
 
 
 # ---------------------------------------------------------------- baselines are runs of the same config

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from tests.tasks import killed
+from tests.tasks import killed, together
 from tests.tasks.alignment import discs as tiny
 from tests.tasks.alignment.discs import options
 
@@ -16,8 +16,10 @@ from kinoflow.options import resolved
 from kinoflow.store import shards, tables
 from kinoflow.store.tables import Segment
 from kinoflow.tasks.alignment import data
+from kinoflow.tasks.alignment import train as stage
 from kinoflow.tasks.alignment.embed import Trained, read_checkpoint
 from kinoflow.tasks.alignment.model import build
+from kinoflow.tasks.alignment.options import AlignmentOptions
 from kinoflow.tasks.alignment.train import ViewTraining, labels_seen, planned
 from kinoflow.training import checkpoint
 from kinoflow.training.draws import Draw
@@ -99,6 +101,14 @@ def test_a_killed_training_continues_to_the_same_bytes(discs, train, tmp_path):
     words += ["--place", tmp_path / ".work", "--options", resolved(wanted), "--seed", 0, "--dataset", "discs"]
     words += ["--device", "cpu", "--code", "test"]
     killed.ends_alike(words, tmp_path, expected)
+
+
+@pytest.mark.parametrize("algorithm", ["scl", "tcc", "classification"])
+def test_two_processes_train_the_network_of_the_embedded_study_as_one_does(train, tmp_path, port, algorithm):
+    """Of three clips one process has one, the other two; some frames are padding."""
+    other = {"clips": "videos", "only": [], "cut": 0, "augment": {"size": tiny.SIDE}, "sampling": {"frames": 12}}
+    wanted = together.brief(AlignmentOptions, together.study().alignment["scl"], 3, **other, algorithm=algorithm)
+    together.trains_alike(tmp_path, port, stage, lambda folder: train(folder, wanted))
 
 
 # ---------------------------------------------------------------- first weights

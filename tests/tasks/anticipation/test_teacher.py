@@ -12,11 +12,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.tasks import together
 from tests.tasks.anticipation import toy
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.tasks.anticipation import records as recording
 from kinoflow.tasks.anticipation import teacher as teaching
+from kinoflow.tasks.anticipation import teacher_train as stage
 from kinoflow.tasks.anticipation.ensemble import TeacherAttention
 from kinoflow.tasks.anticipation.pretrain import teacher_pretrain
 from kinoflow.tasks.anticipation.teacher import balanced_weights, loss
@@ -273,6 +275,15 @@ def test_held_out_recordings_are_tested_on_and_not_learnt_from(world, tmp_path):
     train(world, tmp_path, options(hold_out=["k1"], training={"epochs": 1}))
     text = (tmp_path / "history.csv").read_text()
     assert "validation/action_top1" in text
+
+
+# ---------------------------------------------------------------- several processes
+
+
+def test_two_processes_train_the_teacher_of_the_embedded_study_as_one_does(world, tmp_path, port):
+    wanted = together.brief(TeacherOptions, together.study().teachers["next"], 7)
+    corpus = world / "corpus.jsonl"
+    together.trains_alike(tmp_path, port, stage, lambda folder: train(world, folder, wanted, corpus=corpus))
 
 
 # ---------------------------------------------------------------- killed and run again

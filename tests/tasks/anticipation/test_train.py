@@ -9,12 +9,14 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file
-from tests.tasks import killed
+from tests.tasks import killed, together
 from tests.tasks.anticipation import world as tiny
 from tests.tasks.anticipation.world import options
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.options import resolved
+from kinoflow.tasks.anticipation import train as stage
+from kinoflow.tasks.anticipation.options import AnticipationOptions
 from kinoflow.tasks.anticipation.planning import network, planned
 from kinoflow.tasks.anticipation.records import read_records, write_records
 from kinoflow.tasks.anticipation.scoring import read_checkpoint
@@ -164,6 +166,11 @@ def test_a_killed_training_continues_to_the_same_bytes(world, train, tmp_path):
     words += ["--place", tmp_path / ".work", "--options", resolved(wanted), "--seed", 0, "--dataset", "tiny"]
     words += ["--device", "cpu", "--code", "test"]
     killed.ends_alike(words, tmp_path, expected)
+
+
+def test_two_processes_train_the_student_of_the_embedded_study_as_one_does(train, tmp_path, port):
+    wanted = together.brief(AnticipationOptions, together.study().anticipation["taught"], 7)
+    together.trains_alike(tmp_path, port, stage, lambda folder: train(folder, wanted))
 
 
 # ---------------------------------------------------------------- teachers

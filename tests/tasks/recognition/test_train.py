@@ -9,7 +9,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 from tests.conftest import ROOT
-from tests.tasks import killed
+from tests.tasks import killed, together
 from tests.tasks.recognition.bars import SIDE, options
 
 from kinoflow.errors import ConfigError, DataError
@@ -17,6 +17,8 @@ from kinoflow.media.decode import decode_video
 from kinoflow.media.options import FramesOptions
 from kinoflow.options import resolved
 from kinoflow.tasks.recognition import data
+from kinoflow.tasks.recognition import train as stage
+from kinoflow.tasks.recognition.options import RecognitionOptions
 from kinoflow.tasks.recognition.scoring import read_checkpoint
 from kinoflow.tasks.recognition.train import ClipTraining, Trained, planned
 from kinoflow.training.draws import Draw
@@ -125,6 +127,11 @@ def test_a_killed_training_continues_to_the_same_bytes(bars, train, tmp_path):
     words += ["--place", tmp_path / ".work", "--options", resolved(wanted), "--seed", 0, "--dataset", "bars"]
     words += ["--mirror", "false", "--device", "cpu", "--code", "test"]
     killed.ends_alike(words, tmp_path, expected)
+
+
+def test_two_processes_train_the_network_of_the_embedded_study_as_one_does(train, tmp_path, port):
+    wanted = together.brief(RecognitionOptions, together.study().recognition["lsnet"], 4, input={"size": SIDE})
+    together.trains_alike(tmp_path, port, stage, lambda folder: train(folder, wanted))
 
 
 # ---------------------------------------------------------------- what is refused

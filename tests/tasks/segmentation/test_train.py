@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tests.conftest import ROOT
+from tests.tasks import together
 from tests.tasks.segmentation import tiny
 
 from kinoflow.errors import ConfigError, DataError
@@ -206,6 +207,13 @@ def test_a_killed_training_ends_with_the_same_bytes(train, tmp_path, monkeypatch
     again = train(folder, options)
     assert again.read_bytes() == whole.read_bytes()
     assert (folder / "history.csv").read_bytes() == (whole.parent / "history.csv").read_bytes()
+
+
+def test_two_processes_train_the_model_of_the_embedded_study_as_one_does(train, tmp_path, port):
+    """Three mini-batches an epoch, two a step: every second step has one, and the second process none."""
+    other = {"batches": {"videos": 4}, "rows": {"subsample": 1}}
+    wanted = together.brief(SegmentationOptions, together.study().segmentation["states32"], 2, **other)
+    together.trains_alike(tmp_path, port, stage, lambda folder: train(folder, wanted))
 
 
 def test_leftover_mini_batches_are_a_step_or_are_carried_over(train, tmp_path):

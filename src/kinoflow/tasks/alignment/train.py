@@ -28,6 +28,7 @@ from kinoflow.tasks.alignment.weights import begin
 from kinoflow.training import checkpoint
 from kinoflow.training.devices import device_of
 from kinoflow.training.distributed import is_first
+from kinoflow.training.gather import gathered
 from kinoflow.training.groups import one_group
 from kinoflow.training.loop import Draw, Trainee, fit
 from kinoflow.training.schedule import Plan as Steps
@@ -193,6 +194,17 @@ class ViewTraining(Trainee):
         """Return views x (B, V, T*c, 3, S, S) float32, and of their frames steps, masks, labels (B, V, T); lengths (B, V)."""
         return self._batch([self._views(draw.sample, draw.rng()) for draw in draws])
 
+    def weigh(self, draws: list[Draw]) -> dict[str, float]:
+        """Return the number of labelled frames, where phases are learnt: their mean runs over these."""
+        if self.options.algorithm != "classification":
+            return {}
+        count = 0.0
+        for draw in draws:
+            clip, labels = self.plan.clips[draw.sample], self.labels[draw.sample]
+            for view in views(clip.frames, self.options.sampling, draw.rng()):
+                count += float((view.mask * (labels[view.chosen] != data.NONE)).sum())
+        return {"classification": count, "accuracy": count}
+
     def _views(self, sample: int, rng: np.random.Generator, plain: bool = False) -> list[dict[str, Tensor]]:
         """Return the views of a clip as one draw varies them; plain: as tests see them."""
         clip = self.plan.clips[sample]
@@ -223,10 +235,12 @@ class ViewTraining(Trainee):
         }
 
     def losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Return the loss of the algorithm."""
+        """Return the loss of the algorithm; where it compares clips with each other, of those of all processes."""
         x = batch["x"]
         z = self.model(x.flatten(0, 1), batch["masks"].flatten(0, 1)).unflatten(0, x.shape[:2])  # (B, V, T, D)
         self.said = self.model.classify(z) if self.options.algorithm == "classification" else None
+        if self.said is None and self.model.training:
+            z, batch = gathered(z), {name: gathered(batch[name]) for name in ("steps", "masks", "lengths")}
         return batch_losses(self.options, z, batch, self.said)
 
     def scores(self, batch: dict[str, Any]) -> dict[str, Tensor]:

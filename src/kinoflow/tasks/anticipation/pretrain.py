@@ -132,6 +132,10 @@ class MaskedTraining(Trainee):
             name: torch.from_numpy(each) for name, each in (("tokens", tokens), ("real", real), ("targets", targets))
         }
 
+    def weigh(self, draws: list[Draw]) -> dict[str, float]:
+        """Return the number of tokens to guess."""
+        return {"masked": float(sum(target >= 0 for draw in draws for target in self._hidden(draw)[1]))}
+
     def _hidden(self, draw: Draw) -> tuple[list[int], list[int]]:
         """Return a line with hidden tokens, and what is to be guessed at each of its places (-100: nothing)."""
         rng, line = draw.rng(), np.array(self.lines[draw.sample])
@@ -167,6 +171,10 @@ class NextTraining(Trainee):
     def load(self, draws: list[Draw]) -> dict[str, Any]:
         """Return tokens, places and targets."""
         return teaching.collate([self.examples.line(draw) for draw in draws], self.tokens.pad, self.table)
+
+    def weigh(self, draws: list[Draw]) -> dict[str, float]:
+        """Return the number of actions to tell."""
+        return {"next": teaching.weight(self.load(draws)["targets"]["action"])}
 
     def losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Return the cross-entropy of the next actions."""

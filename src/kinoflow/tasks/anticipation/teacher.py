@@ -79,6 +79,12 @@ def loss(scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tenso
     return (w * each).sum() / w.sum().clamp(min=torch.finfo(each.dtype).tiny)
 
 
+def weight(labels: Tensor, weights: Tensor | None = None) -> float:
+    """Return what `loss` divides by: the weights of labelled samples, added up."""
+    known = labels[labels >= 0]
+    return float(len(known) if weights is None else weights[known].double().sum())
+
+
 # ---------------------------------------------------------------- what is read
 
 

@@ -305,6 +305,12 @@ class TeacherTraining(Trainee):
         lines = [self.examples.line(draw) for draw in draws]
         return teaching.collate(lines, self.trained.tokens.pad, self.trained.classes)
 
+    def weigh(self, draws: list[Draw]) -> dict[str, float]:
+        """Return the weight of the labels that each head's mean runs over."""
+        targets = self.load(draws)["targets"]
+        shares = dict.fromkeys((f"action_top{k}" for k in KS), teaching.weight(targets["action"]))
+        return shares | {name: teaching.weight(targets[name], self.weights[name]) for name in self.shares}
+
     def losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Return the weighted cross-entropy of each head."""
         self.said, _ = self.model(batch["tokens"], batch["real"], batch["line"], batch["at"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
@@ -19,7 +20,6 @@ def head_losses(
     scores: of each head (B, K), or (B, T, K) where segments are not averaged: then each segment counts by itself.
     targets: (B,) int64. probabilities: the scores are averaged probabilities, not logits.
 
-    >>> import torch
     >>> head_losses({"verb": torch.zeros(2, 4)}, {"verb": torch.tensor([0, 3])}, {"verb": 0.5})["verb"].item() * 2
     1.3862943649291992
     """
@@ -33,5 +33,9 @@ def _cross_entropy(scores: Tensor, targets: Tensor, probabilities: bool) -> Tens
     if probabilities:
         # The published code feeds them to a second softmax, as if they were logits: that flattens the loss. Their
         # logarithms are logits of exactly these probabilities.
-        scores = scores.float().clamp_min(LEAST).log()
-    return functional.cross_entropy(scores.float(), targets)
+        scores = _exact(scores).clamp_min(LEAST).log()
+    return functional.cross_entropy(_exact(scores), targets)
+
+
+def _exact(scores: Tensor) -> Tensor:
+    return scores if scores.dtype == torch.float64 else scores.float()
