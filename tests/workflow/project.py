@@ -37,10 +37,10 @@ class Project:
     def __init__(self, place: Path):
         self.place = place
 
-    def snakemake(self, *words: str, refused: str = "", cwd: Path | None = None) -> list[str]:
+    def snakemake(self, *words: str, refused: str = "", cwd: Path | None = None, seconds: float = 500) -> list[str]:
         """Run Snakemake; return the jobs by rule and wildcards. ``refused``: it must fail with that sentence."""
         done = self.start(*words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        text, _ = done.communicate(timeout=500)
+        text, _ = done.communicate(timeout=seconds)
         assert (done.returncode == 0) != bool(refused), text
         assert refused in text, text
         return jobs_in(text)

@@ -71,7 +71,7 @@ def measures(place: Path, run: str, test: str = "") -> dict:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(2400)  # processor time is what counts: a busy machine may take long
 def test_the_study_of_crosstask_runs_from_features_to_the_report_in_three_minutes(tmp_path):
     release(tmp_path / "media", (60, 121), 3200)
     over = {
@@ -89,12 +89,14 @@ def test_the_study_of_crosstask_runs_from_features_to_the_report_in_three_minute
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(over))
     words = ("--configfile", str(STUDY), str(tmp_path / "small.yaml"))
     began = processor_seconds()
-    ran = Project(ROOT).snakemake(*words, cwd=tmp_path)
-    assert processor_seconds() - began < 2 * 180  # three minutes of two cores, whatever else they do
+    ran = Project(ROOT).snakemake(*words, cwd=tmp_path, seconds=2000)
+    spent = processor_seconds() - began
+    print(f"{spent:.0f} processor seconds")
+    assert spent < 2 * 180  # three minutes of two cores, whatever else they do
     assert {"task_links", "video_annotations", "pca_fit", "segmentation_speed", "report"} <= {
         job.split()[0] for job in ran
     }
-    assert Project(ROOT).snakemake("-n", *words, cwd=tmp_path) == []
+    assert Project(ROOT).snakemake("-n", *words, cwd=tmp_path, seconds=2000) == []
 
     links = table(tmp_path, "crosstask-*/links.csv")
     assert len(links) == 2 * VIDEOS and len({row["file"] for row in links}) == 2 * VIDEOS - 1
