@@ -3,6 +3,8 @@
 import pytest
 
 from kinoflow.config import merge
+from kinoflow.layout import Layout
+from kinoflow.shard_rules import ShardRules
 from kinoflow.study import Study, dataset_of, labels_seen, reads
 
 BASE = {
@@ -66,7 +68,45 @@ def test_what_labels_the_networks_of_features_had_seen_is_said():
     assert labels_seen(found, "outside") == "unknown (features from outside)"
 
 
+def test_what_an_alignment_run_had_seen_is_what_it_began_with_and_was_told():
+    place = {"room": "alignment", "seed": "each"}
+    found = study(
+        alignment={
+            "whole": {"frames": "small"},
+            "parts": {"frames": "small", "clips": "verb", "initial": {"room": "alignment", "run": "whole"}},
+            "phases": {"frames": "small", "algorithm": "classification"},
+        },
+        features={
+            name: {"frames": "small", "backbone": "trained", "weights": {**place, "run": name}}
+            for name in ("same", "whole", "parts", "phases")
+        },
+    )
+    told = {name: labels_seen(found, name) for name in ("same", "whole", "parts", "phases")}
+    drawn = "none (weights as they are drawn)"
+    assert told["same"] == "action (the recognition run known) (the alignment run same)"
+    assert told["whole"] == f"{drawn} (the alignment run whole)"
+    assert told["parts"] == f"{told['whole']}, where segments begin and end (the alignment run parts)"
+    assert told["phases"] == f"{drawn}, phases (the alignment run phases)"
+
+
+def test_a_network_along_whole_videos_is_that_of_a_room_which_has_one():
+    found = study(
+        features={
+            "aligned": {"frames": "small", "backbone": "trained", "weights": {"room": "alignment", "run": "same"}}
+        }
+    )
+    assert {name: run.trained_by for name, run in found.features.items()} == {
+        **{"rows": "recognition", "drawn": "", "aligned": "alignment"},
+    }
+    shards = ShardRules(Layout(found, {}), None, None)
+    hashes = [shards.hashes("features", "frames", trained=room) for room in ("", "recognition", "alignment")]
+    assert len(set(hashes)) == 3 and hashes[1].count("|") == 1  # of two seeds of the recognition run
+
+
 REFUSALS = {
+    "features.rows: Value error, weights: `backbone: trained` needs those of a recognition run": {
+        "features": {"rows": {"weights": {"room": "anticipation", "run": "taught", "seed": 0}}}
+    },
     "segmentation.steps.features: there is no 'lost'; known are: drawn, few, rows": {
         "segmentation": {"steps": {"features": "lost"}}
     },

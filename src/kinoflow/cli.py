@@ -152,6 +152,10 @@ STAGES = {
         "kinoflow.tasks.alignment.embed:alignment_embed",
         "write a network's vectors of all clips as a feature shard",
     ),
+    "alignment-features": (
+        "kinoflow.tasks.alignment.extract:alignment_features",
+        "embed whole videos of a shard by a trained network: features for other rooms",
+    ),
     "alignment-evaluate": (
         "kinoflow.tasks.alignment.evaluate:alignment_evaluate",
         "test how well a network's vectors align and tell phases, beside baselines",

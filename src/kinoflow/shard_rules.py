@@ -82,14 +82,14 @@ class ShardRules:
         shards = self._shards(wildcards, "pca")
         return [f"{shards.folder}/partial/{shard}.h5" for shard in listing.shard_names(shards.dataset.options.shards)]
 
-    def hashes(self, kind: str, source: str = "", trained: bool = False) -> str:
+    def hashes(self, kind: str, source: str = "", trained: str = "") -> str:
         """Return a pattern of the hashes that stand for frames, flow, PCAs, or extractors (of one ``source``).
 
-        trained: extractors that are trained networks with their own windows of frames, or the others.
+        trained: extractors that are networks of this room's runs, which see whole videos; empty: the others.
         """
         found = getattr(self.layout, kind).values()
         if source:
-            found = [s for s in found if s.options.source == source and (s.options.backbone == "trained") == trained]
+            found = [s for s in found if s.options.source == source and s.options.trained_by == trained]
         return "|".join(sorted({s.hash for s in found})) or NOTHING
 
     def roles_digest(self, wildcards: Any) -> str:

@@ -53,11 +53,19 @@ class FeaturesRun(FeaturesOptions):
         published = isinstance(self.weights, str) and (
             self.weights == "none" or self.weights.startswith("torchvision:")
         )
-        if self.backbone == "trained" and published:
+        if self.backbone == "trained" and (published or self.trained_by == "anticipation"):
             raise ValueError(
-                "weights: `backbone: trained` needs those of a recognition run: {run: NAME}, or its checkpoint"
+                "weights: `backbone: trained` needs those of a recognition run: {run: NAME}, or its checkpoint; or those of an"
+                " alignment run: {room: alignment, run: NAME}"
             )
         return self
+
+    @property
+    def trained_by(self) -> str:
+        """The room whose runs' network sees whole videos here; "" for other extractors."""
+        if self.backbone != "trained":
+            return ""
+        return self.weights.room if isinstance(self.weights, RunWeights) else "recognition"
 
 
 class PcaRun(PcaOptions):
@@ -299,16 +307,28 @@ def labels_seen(study: Study, features: str) -> str:
     run = study.features[features]
     if run.source == "files":
         return "unknown (features from outside)"
-    if not isinstance(run.weights, RunWeights):
-        known = {"none": "none (weights as they are drawn)"}
-        published = f"those of the published weights {run.weights}"
-        return known.get(
-            run.weights, published if run.weights.startswith("torchvision:") else "unknown (a file's weights)"
-        )
-    if run.weights.room == "recognition" and run.weights.study in (None, study.study):
-        heads = study.recognition[run.weights.run].heads
-        return f"{', '.join(heads)} (the recognition run {run.weights.run})"
-    return f"those of the {run.weights.room} run {run.weights.run}"
+    return _seen_by_run(study, run.weights) if isinstance(run.weights, RunWeights) else _seen_by_file(run.weights)
+
+
+def _seen_by_file(weights: str) -> str:
+    known = {"none": "none (weights as they are drawn)"}
+    published = f"those of the published weights {weights}"
+    return known.get(weights, published if weights.startswith("torchvision:") else "unknown (a file's weights)")
+
+
+def _seen_by_run(study: Study, place: RunWeights) -> str:
+    """Say the same of the network of a run, with what it began with."""
+    if place.study not in (None, study.study) or place.room == "anticipation":
+        return f"those of the {place.room} run {place.run}"
+    if place.room == "recognition":
+        heads = study.recognition[place.run].heads
+        return f"{', '.join(heads)} (the recognition run {place.run})"
+    run = study.alignment[place.run]
+    first = run.weights or run.initial
+    told = [_seen_by_run(study, first) if first else _seen_by_file(run.network.weights)]
+    told += ["phases"] if run.algorithm == "classification" else []
+    told += ["where segments begin and end"] if run.clips != "videos" else []
+    return f"{', '.join(told)} (the alignment run {place.run})"
 
 
 def _has_seeds(key: str, seeds: tuple[int, ...], other: str, known: tuple[int, ...]) -> None:

@@ -13,6 +13,10 @@ from kinoflow.store import tables
 from kinoflow.store.files import sha256_of
 from kinoflow.store.shards import Shard
 from kinoflow.store.tables import READABLE, Probed
+from kinoflow.tasks.alignment.embed import Trained as Aligned
+from kinoflow.tasks.alignment.extract import alignment_features
+from kinoflow.tasks.alignment.model import build
+from kinoflow.tasks.alignment.options import AlignmentOptions
 from kinoflow.tasks.recognition import inputs
 from kinoflow.tasks.recognition.extract import recognition_features
 from kinoflow.tasks.recognition.model import Recogniser
@@ -65,10 +69,37 @@ def recogniser(path: Path, stored: Path) -> Path:
     return path
 
 
-def reduced(folder: Path, root: Path, names: list[str], stored: Path, trained: bool) -> Filmed:
-    """Make features of a shard of frames, and their components."""
+def aligner(path: Path, stored: Path) -> Path:
+    """Write the checkpoint of a small network that aligns whole videos, which has learned nothing, as a run leaves it."""
+    about = json.loads(Shard(stored).attrs["options"])
+    given = AlignmentOptions.model_validate(
+        {
+            "network": {
+                "backbone": "tiny",
+                "pool": 2,
+                "hidden": 16,
+                "width": 8,
+                "layers": 1,
+                "heads": 2,
+                "embedding": 6,
+            },
+            "augment": {"size": about["size"], "crop": False, "evaluate": "resize"},
+        }
+    )
+    network, frames = build(given, 0, 3, 0), FramesOptions.model_validate(about)
+    trained = Aligned(network, given, (), frames, True, "trial", "none", 4, 0)
+    checkpoint.save(path, network, trained.about())
+    return path
+
+
+def reduced(folder: Path, root: Path, names: list[str], stored: Path, trained: bool, aligned: bool = False) -> Filmed:
+    """Make features of a shard of frames, and their components; ``aligned``: by the network of an alignment run."""
     weights, shard = None, folder / "features.h5"
-    if trained:
+    if aligned:
+        weights = aligner(folder / "run" / "model.safetensors", stored)
+        options = FeaturesOptions(backbone="trained", stride=3)
+        alignment_features(shard, options, weights, frames=stored, device="cpu", code="test")
+    elif trained:
         weights = recogniser(folder / "run" / "model.safetensors", stored)
         options = FeaturesOptions(backbone="trained", stride=3)
         recognition_features(shard, options, weights, frames=stored, device="cpu", code="test")

@@ -17,6 +17,12 @@ STEPS = {"105222": ("pour water", "add salt", "stir"), "40567": ("cut bread", "a
 VIDEOS, TESTED = 12, 2  # of each task, one of them of both tasks
 
 
+class Study(Project):
+    """A study whose features have 3,200 columns."""
+
+    patience = 2000
+
+
 def release(folder: Path, rows: tuple[int, int], columns: int) -> None:
     """Write a release of two tasks, and features in which a step shows as a level of its own (seed 0).
 
@@ -71,7 +77,7 @@ def measures(place: Path, run: str, test: str = "") -> dict:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(2400)  # processor time is what counts: a busy machine may take long
 def test_the_study_of_crosstask_runs_from_features_to_the_report_in_three_minutes(tmp_path):
     release(tmp_path / "media", (60, 121), 3200)
     over = {
@@ -89,12 +95,14 @@ def test_the_study_of_crosstask_runs_from_features_to_the_report_in_three_minute
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(over))
     words = ("--configfile", str(STUDY), str(tmp_path / "small.yaml"))
     began = processor_seconds()
-    ran = Project(ROOT).snakemake(*words, cwd=tmp_path)
-    assert processor_seconds() - began < 2 * 180  # three minutes of two cores, whatever else they do
+    ran = Study(ROOT).snakemake(*words, cwd=tmp_path)
+    spent = processor_seconds() - began
+    print(f"{spent:.0f} processor seconds")
+    assert spent < 2 * 180  # three minutes of two cores, whatever else they do
     assert {"task_links", "video_annotations", "pca_fit", "segmentation_speed", "report"} <= {
         job.split()[0] for job in ran
     }
-    assert Project(ROOT).snakemake("-n", *words, cwd=tmp_path) == []
+    assert Study(ROOT).snakemake("-n", *words, cwd=tmp_path) == []
 
     links = table(tmp_path, "crosstask-*/links.csv")
     assert len(links) == 2 * VIDEOS and len({row["file"] for row in links}) == 2 * VIDEOS - 1

@@ -67,7 +67,7 @@ rule features_of_videos:
 
 use rule features as features_trained with:
     wildcard_constraints:
-        features=flow.shards.hashes("features", "frames", trained=True),
+        features=flow.shards.hashes("features", "frames", trained="recognition"),
     params:
         stage="recognition-features",
         code=flow.code("kinoflow.tasks.recognition.extract:recognition_features"),
@@ -79,10 +79,35 @@ use rule features as features_trained with:
 
 use rule features_of_videos as features_of_videos_trained with:
     wildcard_constraints:
-        features=flow.shards.hashes("features", "video", trained=True),
+        features=flow.shards.hashes("features", "video", trained="recognition"),
     params:
         stage="recognition-features",
         code=flow.code("kinoflow.tasks.recognition.extract:recognition_features"),
+        options=flow.shards.options("features"),
+        identity=flow.shards.weights_identity,
+        weights=flow.shards.weights_flag,
+        speed=flow.shards.speed,
+        root=flow.datasets.root,
+
+
+use rule features as features_aligned with:
+    wildcard_constraints:
+        features=flow.shards.hashes("features", "frames", trained="alignment"),
+    params:
+        stage="alignment-features",
+        code=flow.code("kinoflow.tasks.alignment.extract:alignment_features"),
+        options=flow.shards.options("features"),
+        identity=flow.shards.weights_identity,
+        weights=flow.shards.weights_flag,
+        speed=flow.shards.speed,
+
+
+use rule features_of_videos as features_of_videos_aligned with:
+    wildcard_constraints:
+        features=flow.shards.hashes("features", "video", trained="alignment"),
+    params:
+        stage="alignment-features",
+        code=flow.code("kinoflow.tasks.alignment.extract:alignment_features"),
         options=flow.shards.options("features"),
         identity=flow.shards.weights_identity,
         weights=flow.shards.weights_flag,

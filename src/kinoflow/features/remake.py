@@ -98,7 +98,8 @@ def _features(names: Sequence[str], origin: Origin, weights: Path | None, place:
 def _by_its_room(features: Path, options: dict, weights: Path | None, given: dict[str, Path], device: str) -> None:
     """Let the room of a trained network make features: by its command, for rooms know each other by files alone."""
     files = [word for name, path in given.items() for word in (f"--{name}", os.fspath(path))]
-    words = ["recognition-features", "--shard", str(features), "--weights", str(weights), *files, "--device", device]
+    room = "alignment" if _about(weights).get("room") == "alignment" else "recognition"
+    words = [f"{room}-features", "--shard", str(features), "--weights", str(weights), *files, "--device", device]
     words += ["--code", "remade", "--options", json.dumps(options)]
     path = os.pathsep.join(filter(None, (str(SOURCES), os.environ.get("PYTHONPATH"))))
     ended = subprocess.run(
@@ -114,13 +115,18 @@ def _by_its_room(features: Path, options: dict, weights: Path | None, given: dic
         raise DataError(f"the features cannot be made: {said[-1]}")
 
 
-def _frames_options(origin: Origin, weights: Path | None) -> FramesOptions:
+def _about(weights: Path | None) -> dict:
+    """Return what the checkpoint of a run says of itself; nothing without a file."""
     from kinoflow.training import checkpoint
 
+    return checkpoint.read(weights)[1] if weights else {}
+
+
+def _frames_options(origin: Origin, weights: Path | None) -> FramesOptions:
     if origin.frames:
         return origin.frames
-    if origin.backbone == "trained" and weights:
-        made = checkpoint.read(weights)[1].get("frames")
+    if origin.backbone == "trained":
+        made = _about(weights).get("frames")
         if made:
             return check(FramesOptions, made, str(weights))
     raise ConfigError(

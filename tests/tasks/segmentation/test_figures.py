@@ -1,16 +1,25 @@
 """The report's section: what it holds, that it does not depend on the order of files, and what is refused."""
 
+import io
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from PIL import Image
 from tests.tasks.segmentation import tiny
 
 from kinoflow.errors import DataError
+from kinoflow.features.origin import Origin
 from kinoflow.report import section as sections
-from kinoflow.report.section import Callout, Figure, Table
+from kinoflow.report.section import Callout, Figure, Heading, Table
 from kinoflow.store import shards
+from kinoflow.tasks.segmentation.drawing import durations
 from kinoflow.tasks.segmentation.evaluate import segmentation_evaluate
+from kinoflow.tasks.segmentation.figures import _likelihoods as figures_of
 from kinoflow.tasks.segmentation.figures import segmentation_section
 from kinoflow.tasks.segmentation.options import SegmentationSectionOptions, SegmentationTestOptions
+from kinoflow.tasks.segmentation.pictures import Pictures, sheet
+from kinoflow.tasks.segmentation.results import read_runs
 from kinoflow.tasks.segmentation.speed import segmentation_speed
 
 FILES = ("metrics.json", "history.csv", "predictions.csv", "model.safetensors")
@@ -84,10 +93,21 @@ def test_likelihood_is_drawn_against_states_and_rank(whole):
     assert "rank 3" in one.svg and "rank 1" in one.svg and "dense" not in one.svg
 
 
+def test_likelihoods_of_other_features_stand_in_a_figure_of_their_own(study):
+    runs = read_runs(*(sorted(study.rglob(name)) for name in FILES))
+    trained = replace(runs[1].trained, origin=Origin(attrs={"extractor": "other"}))
+    found = figures_of(runs), figures_of([runs[0], replace(runs[1], trained=trained), runs[2]])
+    assert [run.name for run in runs] == ["counted", "low3", "low5"]
+    assert [len(own) for own in found] == [1, 2] and "same features" not in found[0][0].caption
+    assert "(low3, which" in found[1][0].caption and "(low5, which" in found[1][1].caption
+    assert "rank 1" in found[1][0].svg and "rank 1" not in found[1][1].svg
+
+
 def test_timelines_show_true_and_found_steps_with_frames(whole):
     lines = figures(whole, "true steps, and those that counted")
     assert len(lines) == 3 and all("boil" in block.svg or "fill" in block.svg for block in lines)
     assert len(figures(whole, "Middle frames")) == 3
+    assert all(block.svg.count("<image") == 2 for block in lines)  # frames below the true and below the found segments
 
 
 def test_what_is_not_asked_for_is_left_out(study, films, tmp_path):
@@ -101,7 +121,30 @@ def test_every_state_has_its_row_and_the_frames_nearest_to_it(whole):
     states = table(found, "States of counted")
     assert 3 <= len(states) <= 5 and sum(row[0] for row in states.values()) == pytest.approx(1, abs=1e-6)
     assert all(row[4] in ("BKG", "boil", "fill", "pour", "press") for row in states.values())
-    assert len(figures(found, "the frames nearest to its mean")) == len(states)
+    for part in ("how long its segments last", "its mean segment", "the frames nearest to its mean"):
+        assert len(figures(found, part)) == len(states)
+    pages = [block.text for block in found.blocks if isinstance(block, Heading) and block.text.startswith("State ")]
+    assert sorted(pages) == sorted(f"State {number}: {row[4]}" for number, row in states.items())
+
+
+def test_the_mean_segment_is_the_mean_of_its_frames(study, whole, tmp_path):
+    run = next(run for run in read_runs(*(sorted(study.rglob(name)) for name in FILES)) if run.name == "counted")
+    pictures = Pictures([study / "frames.h5"])
+    state = int(next(iter(table(whole, "States of counted"))))
+    own = [row for row in run.seeds[0].predictions if row.state == state]
+    first = [pictures.at(row.video, [row.start + 0.1 * (row.end - row.start)])[0] for row in own]
+    mean = np.round(np.mean(np.stack(first).astype(np.float64), axis=0)).astype(np.uint8)
+    (shown,) = figures(whole, f"State {state}: {own[0].step}: its mean segment, and")
+    with Image.open(io.BytesIO(shown.image)) as opened:
+        found = np.asarray(opened.convert("RGB"))
+    wanted = np.asarray(Image.open(io.BytesIO(sheet([[mean] * 5]))).convert("RGB"))
+    assert (found[: wanted.shape[0] - 3, : wanted.shape[1] // 6] == wanted[:-3, : wanted.shape[1] // 6]).all()
+
+
+def test_the_model_s_durations_stand_beside_those_found():
+    with_model = durations([1.0, 1.0, 2.5], [(0.5, 0.2), (1.0, 0.8)], 0.5)
+    assert with_model.count("<path") > durations([1.0, 1.0, 2.5], [], 0.5).count("<path")
+    assert "and longer" in durations([100.0], [], 0.5) and "and longer" not in with_model
 
 
 def test_the_section_does_not_depend_on_the_order_of_its_files(study, films, tmp_path, whole):

@@ -14,7 +14,7 @@ from kinoflow.tasks.segmentation.labels import Vocabulary
 from kinoflow.tasks.segmentation.options import ConstraintOptions
 from kinoflow.tasks.segmentation.parts import parted
 from kinoflow.tasks.segmentation.texts import names_of
-from kinoflow.tasks.segmentation.timelines import Bar, Lane, timeline
+from kinoflow.tasks.segmentation.timelines import Bar, Lane, strip, timeline
 
 RNG = np.random.default_rng(0)
 BLOBS = np.concatenate([RNG.normal(place, 0.1, (30, 2)) for place in ([0, 0], [5, 0], [0, 5])]).astype(np.float32)
@@ -156,9 +156,23 @@ def test_labels_are_named_by_task_without_blanks():
     assert names_of(labels, "tea", words) == ["tea:<BKG>", "tea:boil_water", "tea:pour", "tea:9"]
 
 
+def test_each_bar_shows_its_own_frame_as_wide_as_it_is():
+    bars = (Bar(0, 6, "a"), Bar(6, 6.05, "b"), Bar(8, 10, "c"))
+    frames = [np.full((20, 200, 3), 90 * number, np.uint8) for number in range(3)]
+    found = strip(bars, frames, 10.0)
+    wide, middle = found.shape[1], found[found.shape[0] // 2]
+    for number, bar in enumerate(bars[::2]):
+        first, last = round(bar.start / 10 * wide), round(bar.end / 10 * wide) - 1
+        assert (middle[first:last] == [*(180 * number,) * 3, 255]).all() and not middle[last, 3]
+    assert not middle[round(0.62 * wide) : round(0.79 * wide), 3].any()  # nothing where there is no bar
+    narrow = strip(bars[:1], [np.full((20, 10, 3), 7, np.uint8)], 6.0)
+    assert 0 < (narrow[10, :, 3] == 255).sum() <= narrow.shape[0]  # a picture is never stretched
+
+
 def test_a_timeline_bears_any_name():
     names = ["", "$a_b$", "x\x00y", "\u202eabc", "<b>&amp;", "Ж" * 40, "a\nb"]
     bars = tuple(Bar(float(k), k + 0.9, name) for k, name in enumerate(names))
-    picture = timeline([Lane("x\x00", bars), Lane("empty", ())], [(1.0, np.zeros((4, 6, 3), np.uint8))])
+    frames = [np.zeros((4, 6, 3), np.uint8)] * len(bars)
+    picture = timeline([Lane("x\x00", bars, frames), Lane("empty", ())])
     check_svg(picture)
     assert "Ж…" in picture or "ЖЖ" in picture

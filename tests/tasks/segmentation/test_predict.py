@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from tests.tasks import filmed as filmed_files
 from tests.tasks.segmentation import tiny
 
 from kinoflow.errors import ConfigError, DataError
@@ -152,6 +153,13 @@ def test_a_video_tells_the_same_as_its_features(filmed, trained_on, tmp_path):
     wanted = told(filmed.reduced, path, tmp_path, item="v2.mp4")
     assert told(filmed.features, path, tmp_path, item="v2.mp4") == wanted
     assert told(filmed.root / "v2.mp4", path, tmp_path) == wanted
+
+
+def test_a_video_tells_the_same_as_its_vectors_of_an_alignment_run(videos, trained_on, tmp_path):
+    made = filmed_files.reduced(tmp_path, *videos, trained=True, aligned=True)
+    path = trained_on(made, frames=[made.frames], basis=made.basis, weights=made.weights)
+    wanted = told(made.reduced, path, tmp_path, item="v2.mp4")
+    assert told(made.root / "v2.mp4", path, tmp_path) == wanted
 
 
 def test_a_checkpoint_that_lacks_what_a_video_takes_says_so(filmed, trained_on, tmp_path):

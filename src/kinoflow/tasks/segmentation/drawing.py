@@ -1,5 +1,6 @@
-"""Figures of the report's section on segmentation: likelihood against states and rank, training curves."""
+"""Figures of the report's section on segmentation: likelihood against states and rank, training curves, cost, durations."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 WIDTH = 8.5  # inches
+BARS = 60  # of durations; those that are longer share the last one
 Points = Mapping[int, Sequence[float]]  # {states: a number for each seed}
 Curve = Sequence[tuple[float, float]]
 
@@ -68,6 +70,25 @@ def _costs(figure: "Canvas", series: Mapping[str, Mapping[int, float]]) -> None:
     axes.set_xlabel("hidden states")
     axes.set_ylabel("seconds of a step")
     axes.legend()
+
+
+def durations(found: Sequence[float], model: Curve, seconds: float) -> str:
+    """Draw how long a state's segments last: shares of those found, and (seconds, share) of the model's own, if known.
+
+    found: seconds of each. seconds: of a row, the width of a bar.
+    """
+    return style.svg(partial(_durations, found=found, model=model, seconds=seconds), WIDTH, 1.5)
+
+
+def _durations(figure: "Canvas", found: Sequence[float], model: Curve, seconds: float) -> None:
+    axes, counts = figure.subplots(), Counter(max(1, round(each / seconds)) for each in found)
+    bins = min(max(counts, default=1), BARS)
+    shares = [sum(n for rows, n in counts.items() if min(rows, bins) == k) / len(found) for k in range(1, bins + 1)]
+    axes.bar([k * seconds for k in range(1, bins + 1)], shares, width=0.8 * seconds, color=_look(0))
+    if model:
+        axes.plot(*zip(*model, strict=True), color=_look(1), linestyle=style.LINES[1])
+    axes.set_xlabel(f"seconds{' (the last bar: and longer)' if bins == BARS else ''}")
+    axes.set_ylabel("share")
 
 
 def _look(number: int) -> str:

@@ -187,22 +187,26 @@ def _accuracies(runs: Sequence[Run], best: Run | None) -> list[Block]:
 
 
 def _likelihoods(runs: Sequence[Run]) -> list[Block]:
+    """Return a figure for each set of features that models without labels read: nats of different ones say nothing together."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        if not run.trained.labelled and run.options.models == "mixed" and run.values("nll", "per_row"):
+            groups.setdefault(run.rows_read(), []).append(run)
+    return [_likelihood(own, len(groups) > 1) for own in groups.values()]
+
+
+def _likelihood(runs: Sequence[Run], one_of_several: bool) -> Figure:
     series: dict[str, dict[int, list[float]]] = {}
     for run in runs:
-        how = run.options
-        if run.trained.labelled or how.models == "per_task":
-            continue
-        name = "dense" if how.model.rank is None else f"rank {how.model.rank}"
-        name += ", geometric durations" if how.model.duration == "geometric" else ""
-        values = list(run.values("nll", "per_row").values())
-        if values:
-            series.setdefault(name, {}).setdefault(run.states, []).extend(values)
-    if not series:
-        return []
+        how = run.options.model
+        name = "dense" if how.rank is None else f"rank {how.rank}"
+        name += ", geometric durations" if how.duration == "geometric" else ""
+        series.setdefault(name, {}).setdefault(run.states, []).extend(run.values("nll", "per_row").values())
     names = sorted(series, key=lambda name: (not name.startswith("rank"), len(name), name))
-    caption = "Lower is better. Dots are seeds, lines go through their means."
+    which = f" ({', '.join(run.name for run in runs)}, which read the same features)" if one_of_several else ""
+    caption = f"Lower is better. Dots are seeds, lines go through their means.{which}"
     picture = drawing.likelihoods({name: series[name] for name in names})
-    return [Figure("Negative log likelihood of a test row against states and rank", caption, svg=picture)]
+    return Figure("Negative log likelihood of a test row against states and rank", caption, svg=picture)
 
 
 def _curves(runs: Sequence[Run]) -> list[Block]:
@@ -242,10 +246,9 @@ def _timelines(
     blocks: list[Block] = []
     for name in chosen:
         own, true = told[name], sorted(truth.get(name, ()), key=lambda row: row.start)
-        bars = tuple(Bar(row.start, row.end, getattr(row, column)) for row in true)
         lanes = [
-            Lane("true", bars),
-            Lane("found", tuple(Bar(row.start, row.end, _name(row), row.posterior) for row in own)),
+            _lane("true", [Bar(row.start, row.end, getattr(row, column)) for row in true], name, pictures),
+            _lane("found", [Bar(row.start, row.end, _name(row), row.posterior) for row in own], name, pictures),
         ]
         task = videos[name].task if name in videos else ""
         said = f"{name}{f' ({task})' if task else ''}: true steps, and those that {run.name}, seed {seed}, finds"
@@ -253,8 +256,16 @@ def _timelines(
         blocks += _frames(name, own, pictures)
     if not blocks:
         return []
-    text = "Above the true steps, below what was found; the same step has the same colour in both. White: background."
+    text = (
+        "Above the true steps, below what was found; the same step has the same colour in both. White: background. Below each"
+        " segment the frame in its middle, as much of it as there is room for."
+    )
     return [Heading("Timelines"), Text(text), *blocks]
+
+
+def _lane(title: str, bars: Sequence[Bar], video: str, pictures: Pictures) -> Lane:
+    """Return a lane of bars with the frames in their middles, where the video has frames."""
+    return Lane(title, tuple(bars), pictures.at(video, [(bar.start + bar.end) / 2 for bar in bars]))
 
 
 def _name(row: "Found") -> str:
@@ -276,4 +287,8 @@ def _frames(video: str, own: "Sequence[Found]", pictures: Pictures) -> list[Bloc
         return []
     said = "; ".join(f"{row.start:.1f}–{row.end:.1f} s {row.step or f'state {row.state}'}" for row in longest)
     alt = f"Middle frames of the longest segments of {video}"
-    return [Figure(alt, f"Middle frames of its longest segments, in order: {said}.", image=sheet([found]))]
+    return [
+        Figure(
+            alt, f"Middle frames of its longest segments, in order: {said}.", image=sheet([found], least=FRAMES // 2)
+        )
+    ]

@@ -30,13 +30,13 @@ class Pictures:
         return list(shard.frames(video, numbers)) if len(numbers) else []
 
 
-def sheet(rows: Sequence[Sequence[np.ndarray]]) -> bytes:
-    """Return a picture (PNG) of pictures (H, W, 3) uint8, row by row, all as high."""
+def sheet(rows: Sequence[Sequence[np.ndarray]], least: int = 1) -> bytes:
+    """Return a picture (PNG) of pictures (H, W, 3) uint8, row by row, all as high; ``least``: room for so many in a row."""
     from PIL import Image
 
     scaled = [[_scaled(picture) for picture in row] for row in rows]
     wide = max((picture.width for row in scaled for picture in row), default=SIDE)
-    columns = max((len(row) for row in scaled), default=1)
+    columns = max([least, *(len(row) for row in scaled)])
     out = Image.new("RGB", (columns * (wide + GAP) + GAP, len(rows) * (SIDE + GAP) + GAP), PAPER)
     for y, row in enumerate(scaled):
         for x, picture in enumerate(row):

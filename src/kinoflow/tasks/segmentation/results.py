@@ -3,6 +3,7 @@
 A file says by its place whose it is: ``.../segmentation/<run>/seed-<k>/<file>``.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,12 @@ class Run:
     def states(self) -> int:
         """States of its model."""
         return self.trained.states
+
+    def rows_read(self) -> str:
+        """Return what tells the rows of its model's seed from those of other features, as one JSON text."""
+        how = self.options
+        read = {"rows": how.rows.model_dump(mode="json"), "background": how.labels.background == "removed"}
+        return json.dumps(read | {"origin": self.trained.origin.about()}, sort_keys=True)
 
     def described(self) -> str:
         """Say what its model is: ``64 states, rank 16``."""

@@ -1,4 +1,7 @@
-"""What the states of a model are: how often, how long, what they stand for, and the frames that look most like them."""
+"""What the states of a model are: how often, how long, what they stand for, and the frames that look most like them.
+
+Beside a table of the most frequent ones, each has a page of its own.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +11,15 @@ import numpy as np
 
 from kinoflow.report.section import Block, Column, Figure, Heading, Table, Text, code
 from kinoflow.store.tables import Segment
+from kinoflow.tasks.segmentation import drawing
 from kinoflow.tasks.segmentation.pictures import Pictures, sheet
 from kinoflow.tasks.segmentation.results import Run
 
 if TYPE_CHECKING:
     from kinoflow.tasks.segmentation.evaluate import Found, Near
+
+PLACES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of a segment whose frames are averaged
+AVERAGED = 200  # segments
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ def blocks(
     count: int,
     nearest: int,
 ) -> list[Block]:
-    """Return a table of the most frequent states, and a figure for each with the frames nearest to its mean."""
+    """Return a table of the most frequent states, and a page for each: durations, mean segment, frames nearest to its mean."""
     if not count:
         return []
     found = states_of(run.seeds[seed].predictions, segments, run.options.labels.column)
@@ -92,7 +99,8 @@ def blocks(
         " is the rate of its Poisson distribution: longer runs are several segments of the model."
     )
     table = Table(f"States of {run.name}, seed {seed}: the {len(shown)} most frequent", columns, rows, notes=(said,))
-    return [Heading("States"), table, *_figures(run, seed, shown, near, pictures, nearest)]
+    pages = [block for state in shown for block in _page(run, seed, state, near, pictures, nearest)]
+    return [Heading("States"), table, *pages]
 
 
 def _truth(state: State) -> str:
@@ -101,27 +109,69 @@ def _truth(state: State) -> str:
 
 def _expected(run: Run) -> dict[int, float]:
     """Return the mean duration of each state in seconds, as the model has it."""
-    if len(run.trained.models) > 1:
+    shares = _durations(run)
+    if shares is None:
         return {}
-    model = next(iter(run.trained.models.values()))
-    table = model.duration_table().detach().double().numpy()[1:]  # (K - 1, L) log factors of 1 .. K - 1 rows
-    weights = np.exp(table - table.max(axis=0))
-    rows = (weights * np.arange(1, len(table) + 1)[:, None]).sum(axis=0) / weights.sum(axis=0)
+    rows = np.arange(1, len(shares) + 1) @ shares
     return {number: float(rows[number]) * run.trained.seconds for number in range(len(rows))}
 
 
-def _figures(
-    run: Run, seed: int, shown: Sequence[State], near: "Sequence[Near]", pictures: Pictures, nearest: int
-) -> list[Block]:
-    made: list[Block] = []
-    for state in shown:
-        rows = [row for row in near if row.state == state.number][:nearest]
-        frames = [picture for row in rows for picture in pictures.at(row.video, [row.time])]
-        if frames:
-            where = ", ".join(f"{row.video} at {row.time:.1f} s" for row in rows)
-            said = f"State {state.number}" + (f" ({state.step})" if state.step else "")
-            made.append(Figure(f"{said}: the frames nearest to its mean", f"{said}: {where}.", image=sheet([frames])))
-    if not made:
-        return []
-    said = f"The frames whose features are nearest to each state's mean, of different videos ({code(run.name)}, seed {seed})."
-    return [Text(said), *made]
+def _durations(run: Run) -> np.ndarray | None:
+    """Return how likely a segment of each state has 1 .. K - 1 rows, (K - 1, L).
+
+    None of models of single tasks, and of hidden Markov models, whose segments have one row each.
+    """
+    if len(run.trained.models) > 1 or run.options.model.duration == "geometric":
+        return None
+    model = next(iter(run.trained.models.values()))
+    table = model.duration_table().detach().double().numpy()[1:]  # log factors of 1 .. K - 1 rows
+    weights = np.exp(table - table.max(axis=0))
+    return weights / weights.sum(axis=0)
+
+
+# ---------------------------------------------------------------- a page for each
+
+
+def _page(run: Run, seed: int, state: State, near: "Sequence[Near]", pictures: Pictures, nearest: int) -> list[Block]:
+    """Return a state's page: what it is in words, how long it lasts, its mean segment, the frames nearest to its mean."""
+    own = [row for row in run.seeds[seed].predictions if row.state == state.number]
+    named = f"State {state.number}" + (f": {state.step}" if state.step else "")
+    said = (
+        f"{state.share:.1%} of the tested time, {state.segments} segments of {state.seconds:.2f} s on average"
+        f" ({code(run.name)}, seed {seed})."
+    )
+    truth = ", ".join(f"{code(name)} {share:.0%}" for name, share in state.truth)
+    said += f" True steps in its time: {truth}." if truth else ""
+    seconds, shares = run.trained.seconds, _durations(run) if seed == run.model_seed else None
+    model = [] if shares is None else [(rows * seconds, share) for rows, share in enumerate(shares[:, state.number], 1)]
+    line = " Line: the model's own, of which a longer one found is several." if model else ""
+    drawn = drawing.durations([row.end - row.start for row in own], model, seconds)
+    blocks: list[Block] = [
+        Heading(named),
+        Text(said),
+        Figure(f"{named}: how long its segments last", f"Bars: segments found.{line}", svg=drawn),
+    ]
+    means, count = _mean_segment(own, pictures)
+    rows = [row for row in near if row.state == state.number][:nearest]
+    frames = [picture for row in rows for picture in pictures.at(row.video, [row.time])]
+    if not means:
+        return blocks
+    said = f"Above, the mean of the frames of {count} segments, {', '.join(f'{p:.0%}' for p in PLACES)} of the way through."
+    if frames:
+        said += f" Below, nearest to its mean: {', '.join(f'{row.video} at {row.time:.1f} s' for row in rows)}."
+    alt = f"{named}: its mean segment, and the frames nearest to its mean"
+    return [*blocks, Figure(alt, said, image=sheet([means, frames] if frames else [means]))]
+
+
+def _mean_segment(own: "Sequence[Found]", pictures: Pictures) -> tuple[list[np.ndarray], int]:
+    """Return the mean of segments' frames at some places between beginning and end, and of how many; none without frames."""
+    sums: np.ndarray | None = None
+    count = 0
+    for row in own[:AVERAGED]:
+        frames = pictures.at(row.video, [row.start + place * (row.end - row.start) for place in PLACES])
+        if frames and (sums is None or sums.shape[1:] == frames[0].shape):
+            sums = np.stack(frames).astype(np.float64) + (0 if sums is None else sums)
+            count += 1
+    if sums is None:
+        return [], 0
+    return list(np.round(sums / count).astype(np.uint8)), count
