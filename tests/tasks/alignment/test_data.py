@@ -126,6 +126,14 @@ def test_the_labelled_share_is_the_first_clips_and_at_least_one():
     assert len(data.labelled_share(found, 0.01)) == 1 and len(data.labelled_share(found, 0.3)) == 3
 
 
+def test_some_clips_are_chosen_by_their_names_alone_and_keep_their_order():
+    found = [clip("a", name=f"c{i}") for i in range(20)]
+    kept = [each.name for each in data.some(found, 5)]
+    assert len(kept) == 5 and kept == sorted(kept, key=lambda name: int(name[1:]))
+    assert {each.name for each in data.some(found[::-1], 5)} == set(kept)
+    assert data.some(found, None) == data.some(found, 20) == found
+
+
 # ---------------------------------------------------------------- sources
 
 

@@ -152,6 +152,19 @@ def test_one_phase_only_leaves_out_what_has_no_value(scl, discs, tmp_path, caplo
     assert "the training clips have 1 phases" in caplog.text and all(math.isfinite(value) for value in numbers(found))
 
 
+def test_clips_that_lack_a_phase_are_told(scl, discs, tmp_path, caplog):
+    rows = tables.read(discs.segments, Segment)
+    kept = [row for row in rows if not (row.video == "v09.mp4" and row.phase == "grow")]
+    tables.write(tmp_path / "s.csv", kept, Segment)
+    evaluate(scl, discs, tmp_path, segments=tmp_path / "s.csv")
+    assert "1 clips lack a phase and do not count in progress, 'v09.mp4' for example" in caplog.text
+
+
+def test_as_many_clips_are_tested_as_asked_for(tested, scl, discs, tmp_path):
+    found = evaluate(scl, discs, tmp_path, options=AlignmentTestOptions(most=3))
+    assert (found["clips"], found["train_clips"]) == (3, 3) and len(Shard(tmp_path / "e.h5").videos) == 6
+
+
 def test_without_labels_only_the_order_is_measured(scl, discs, tmp_path):
     tables.write(tmp_path / "s.csv", [], Segment)
     found = evaluate(scl, discs, tmp_path, segments=tmp_path / "s.csv")

@@ -5,13 +5,15 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from tests.tasks.alignment.discs import options
 
 from kinoflow.errors import DataError
 from kinoflow.media.demux import opened
 from kinoflow.report import section as sections
 from kinoflow.report.section import Callout, Figure, Table, Video
-from kinoflow.tasks.alignment import results, showcase
+from kinoflow.tasks.alignment import data, results, showcase, training_views
+from kinoflow.tasks.alignment.augment import vary
 from kinoflow.tasks.alignment.comparison import told
 from kinoflow.tasks.alignment.data import Clip
 from kinoflow.tasks.alignment.evaluate import alignment_evaluate
@@ -94,12 +96,35 @@ def test_a_clock_that_scores_high_is_a_warning(section):
 def test_the_similarity_the_video_and_the_strips_are_shown(section, tmp_path):
     figures = [block for block in section.blocks if isinstance(block, Figure)]
     assert [figure.alt.split()[0] for figure in figures] == ["Losses", "Similarity", "Frames"]
-    (video,) = [block for block in section.blocks if isinstance(block, Video)]
-    (tmp_path / "v.mp4").write_bytes(video.mp4)
-    with opened(tmp_path / "v.mp4") as (_, stream):
-        context = stream.codec_context
-        assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
-    assert len(video.mp4) < 3_000_000 and "v08.mp4" in video.caption
+    shown, aligned = [block for block in section.blocks if isinstance(block, Video)]
+    for video in (shown, aligned):
+        (tmp_path / "v.mp4").write_bytes(video.mp4)
+        with opened(tmp_path / "v.mp4") as (_, stream):
+            context = stream.codec_context
+            assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
+        assert len(video.mp4) < 3_000_000
+    assert "v00.mp4" in shown.caption and shown.alt == "2 views of a training clip" and "v08.mp4" in aligned.caption
+
+
+def test_views_are_shown_as_training_varies_them(discs):
+    wanted = options(sampling={"frames": 40})
+    source = data.sources(wanted, discs.shards, [], None).read
+    clip = data.clips(discs.segments, discs.videos, source, wanted)["train"][0]
+    heading, video = training_views.blocks([clip], source, wanted, True, "scl")
+    assert heading.text == "What training shows" and video.caption.endswith("Black: padding.")
+    one = data.clips(discs.segments, discs.videos, source, wanted)["train"][0]
+    assert training_views.blocks([one], source, wanted, True, "scl")[1].mp4 == video.mp4
+    assert training_views.blocks([], source, wanted, True, "scl") == []
+    rng = [np.random.default_rng(3) for _ in range(2)]
+    frames = source.frames(clip.video, np.arange(5))
+    plain = wanted.augment.model_copy(update={"values": "plain"})
+    expected = vary(torch.from_numpy(np.ascontiguousarray(frames)), plain, rng[0]).permute(0, 2, 3, 1) * 0.226 + 0.45
+    found = training_views.varied(frames, plain, rng[1])
+    assert np.abs(found - 255 * expected.numpy()).max() <= 0.51
+
+
+def test_seeds_that_are_all_alike_have_no_range():
+    assert told([0.47, 0.47]) == "0.470" and told([0.25, 0.5], 2) == "0.38 (0.25–0.50)" and told([]) == "–"
 
 
 def test_the_same_files_give_the_same_bytes(study, discs, tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.tasks.alignment.discs import options
 
 from kinoflow.errors import ConfigError, DataError
@@ -68,7 +69,7 @@ def test_a_retimed_copy_is_aligned_and_without_alignment_is_not(retimed, model, 
     expected = np.array([np.abs(truth - i).argmin() for i in range(len(found))])
     apart = np.abs(truth[found] - np.arange(len(found)))
     assert (apart <= 5).mean() >= 0.9 and (np.abs(found - expected) <= 5).mean() >= 0.9
-    plain = np.arange(len(found)).clip(0, len(truth) - 1)
+    _, plain = together([Film("", np.zeros((n, 1)), np.arange(n) / 25) for n in (len(found), len(truth))])
     assert (np.abs(truth[plain] - np.arange(len(found))) <= 5).mean() < 0.5
 
 
@@ -82,13 +83,13 @@ def test_a_distorted_copy_runs_along_the_diagonal(shared, model, tmp_path):
 
 def test_what_is_written_plays_and_is_deterministic(retimed, model, tmp_path):
     a, b, _ = retimed
-    outputs = ("matches", "plot", "video", "unaligned", "retrieval", "embeddings")
+    outputs = ("matches", "plot", "similarity", "video", "unaligned", "retrieval", "embeddings")
     found = []
     for folder in (tmp_path / "1", tmp_path / "2"):
         files = {name: folder / f"{name}.x" for name in outputs}
         align([a, b, a.parent / "b.mp4"][:2], model, AlignOptions(height=32, retrieve=2), **files)
         found.append({name: path.read_bytes() for name, path in files.items()})
-    assert found[0] == found[1] and found[0]["plot"].startswith(b"<svg")
+    assert found[0] == found[1] and all(found[0][name].startswith(b"<svg") for name in ("plot", "similarity"))
     for name in ("video", "unaligned", "retrieval"):
         with opened(tmp_path / "1" / f"{name}.x") as (_, stream):
             context = stream.codec_context
@@ -108,6 +109,27 @@ def test_several_videos_are_aligned_with_the_first_one(make_video, model, tmp_pa
         assert found == sorted(found) and found[0] == 0
     frames = frames_of(tmp_path / "v.mp4", 106)
     assert len(frames) == 6 and frames.shape[1] == 106  # two rows of panes
+
+
+def test_what_is_shown_side_by_side_can_be_had_as_pictures(make_video, model, tmp_path):
+    files = [make_video(tmp_path / f"{i}.mp4", frames=4 + i, seed=i) for i in range(2)]
+    folder = tmp_path / "pictures"
+    align(files[::-1], model, AlignOptions(height=32), pictures=folder)
+    (folder / "notes.png").write_bytes(b"mine")
+    align(files, model, AlignOptions(height=32), pictures=folder, video=tmp_path / "v.mp4")
+    assert sorted(path.name for path in folder.iterdir()) == [*(f"{i:06d}.png" for i in range(4)), "notes.png"]
+    with Image.open(folder / "000003.png") as picture:
+        found = np.asarray(picture).astype(int)
+    shown = frames_of(tmp_path / "v.mp4", min(found.shape[:2]))[3]
+    assert found.shape == shown.shape and np.abs(found - shown).mean() < 12  # as the video, but for its compression
+
+
+@pytest.mark.parametrize(("how", "label"), [("dtw", "cheapest path"), ("nearest", "nearest frame")])
+def test_how_near_frames_are_is_drawn_for_each_other_video(make_video, model, tmp_path, how, label):
+    files = [make_video(tmp_path / f"{i}.mp4", frames=5, seed=i) for i in range(5)]
+    align(files, model, AlignOptions(how=how), similarity=tmp_path / "s.svg")
+    text = (tmp_path / "s.svg").read_text()
+    assert text.count(label) == 4 and all(f"{i}.mp4 (s)" in text for i in range(5)) and text.count("<image") == 4
 
 
 def test_a_video_of_one_frame_is_met_by_every_frame(make_video, model, tmp_path):

@@ -6,6 +6,7 @@ import types
 import numpy as np
 import pytest
 import torch
+from tests.tasks.alignment.test_states import FINETUNED, released
 
 from kinoflow.errors import DataError
 from kinoflow.tasks.alignment.embed import read_checkpoint
@@ -157,6 +158,27 @@ def test_it_embeds_frames(easydict, state, tmp_path):
     with torch.no_grad():
         found = network.embed(torch.zeros(1, 3, 3, 32, 32))
     assert found.shape == (1, 3, 4) and np.allclose(found.norm(dim=2), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(("encoder", "frozen"), FINETUNED)
+@pytest.mark.parametrize("algorithm", ["scl", "classification"])
+def test_every_encoder_is_imported_with_what_its_algorithm_needs(tmp_path, encoder, frozen, algorithm):
+    state, model = released(encoder, frozen)
+    base = {"NETWORK": "Resnet18", "LAYER": frozen or 3, "FRAMES_PER_BATCH": 40}
+    network = {
+        "TRAIN_BASE": "frozen" if frozen else "train_all",
+        "BASE_MODEL": base,
+        "EMBEDDER_MODEL": {"NUM_HEADS": 2},
+    }
+    more = {"MODEL": CFG["MODEL"] | network, "DATA": {"NUM_CONTEXTS": 1 if encoder == "transformer" else 2}}
+    path = save(tmp_path, state, CFG | more | {"TRAINING_ALGO": algorithm})
+    import_carl(path, tmp_path / "m.safetensors", ReleasedOptions())
+    found = read_checkpoint(tmp_path / "m.safetensors")
+    wanted, unread = found.options.network, "classifier." if algorithm == "scl" else "head."
+    assert (wanted.backbone, wanted.encoder, wanted.frozen) == ("resnet18", encoder, frozen)
+    assert wanted.heads == 2 or encoder != "transformer"
+    for name, value in model.state_dict().items():
+        assert name.startswith(unread) or torch.equal(found.network.state_dict()[name], value), name
 
 
 def test_what_the_configuration_does_not_tell_is_asked_for(state, tmp_path):

@@ -49,6 +49,8 @@ CONV = [
     ("embed.fc_layers.1", "embedder.fc0", LINEAR),
     ("embed.fc_layers.4", "embedder.fc1", LINEAR),
 ]
+VANILLA = CONV[4:]
+ENCODERS = {"transformer": TRANSFORMER, "conv": CONV, "vanilla": VANILLA}
 STAGES = {
     "conv1": "backbone.0",
     "bn1": "backbone.1",
@@ -61,6 +63,7 @@ FINETUNED = {
     ("transformer", 2): {k: v for k, v in STAGES.items() if k != "layer3"}
     | {"layer3": "res_finetune.0", "layer4": "res_finetune.1"},
     ("conv", 0): STAGES,
+    ("vanilla", 3): STAGES | {"layer4": "res_finetune"},
 }
 
 
@@ -69,9 +72,7 @@ def released(encoder: str, frozen: int) -> tuple[dict[str, torch.Tensor], Aligne
     options = EncoderOptions(backbone="resnet18", encoder=encoder, frozen=frozen, **SIZES)
     model = Aligner(options, 4, classes=3, seed=7)
     names = {
-        f"{ours}.{part}": f"{theirs}.{part}"
-        for theirs, ours, parts in [*HEADS, *(TRANSFORMER if encoder == "transformer" else CONV)]
-        for part in parts
+        f"{ours}.{part}": f"{theirs}.{part}" for theirs, ours, parts in [*HEADS, *ENCODERS[encoder]] for part in parts
     }
     state = {}
     for name, value in model.state_dict().items():

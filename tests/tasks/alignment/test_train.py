@@ -12,6 +12,7 @@ from tests.tasks.alignment import discs as tiny
 from tests.tasks.alignment.discs import options
 
 from kinoflow.errors import ConfigError, DataError
+from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.options import resolved
 from kinoflow.store import shards, tables
 from kinoflow.store.tables import Segment
@@ -62,6 +63,7 @@ def test_the_checkpoint_says_all_that_is_needed_to_use_it(scl):
         {"algorithm": "tcn", "sampling": {"scheme": "tcn", "views": 1}},
         {"algorithm": "classification", "fraction": 0.5, "sampling": {"views": 1}},
         {"network": {"encoder": "vanilla", "pool": 1}, "sampling": {"contexts": 2, "context_stride": 3}},
+        {"network": {"projection": True}, "training": {"precision": "bfloat16"}},
     ],
 )
 def test_every_algorithm_learns_and_says_its_loss(train, tmp_path, more):
@@ -91,6 +93,51 @@ def test_validation_while_training_tells_how_well_clips_are_aligned(train, tmp_p
     for row in found:
         assert 0 <= float(row["validation/retrieval_5"]) <= 1 and -1 <= float(row["validation/kendalls_tau"]) <= 1
         assert np.isfinite(float(row["validation/scl_loss"]))
+
+
+def test_validation_measures_on_demand_all_that_tests_measure(train, tmp_path):
+    tasks = ["kendalls_tau", "retrieval", "classification", "progression", "probe"]
+    wanted = {"tasks": tasks, "neighbours": [3], "fractions": [0.5, 1.0], "probe": {"epochs": 2, "batch": 2}}
+    train(tmp_path, options(FEW, validate_on=["test"], validation=wanted))
+    (row,) = rows(tmp_path / "history.csv")[-1:]
+    found = {name.removeprefix("validation/"): float(v) for name, v in row.items() if name.startswith("validation/")}
+    learned = {f"{name}_{share}" for name in tasks[2:] for share in (50, 100)} | {"kendalls_tau"}
+    assert set(found) == learned | {f"train_{name}" for name in learned} | {"retrieval_3", "scl_loss"}
+    assert next(iter(found)) == "retrieval_3" and np.isfinite(list(found.values())).all()
+
+
+def test_the_validation_loss_is_that_of_all_clips_the_last_ones_too(discs):
+    training = training_of(discs, options(training={"batch": 2}))
+    training.how = Arithmetic(torch.device("cpu"))
+    training.model.eval()
+    clips = training.plan.clips[:3]
+    with torch.no_grad():
+        whole, two, one = (training._validation_losses(some)["scl_loss"] for some in (clips, clips[:2], clips[2:]))
+    assert whole == pytest.approx((2 * two + one) / 3) and two != pytest.approx(one)
+
+
+def test_a_last_clip_alone_has_no_cycle_and_counts_for_nothing(discs):
+    sampling = {"scheme": "uniform", "views": 1}
+    wanted = options(algorithm="tcc", sampling=sampling, network={"normalise": False}, training={"batch": 2})
+    training = training_of(discs, wanted)
+    training.how = Arithmetic(torch.device("cpu"))
+    training.model.eval()
+    with torch.no_grad():
+        three, two = (training._validation_losses(training.plan.clips[:n]) for n in (3, 2))
+    assert three == two
+
+
+def test_phases_told_right_are_told_while_phases_are_learnt(train, tmp_path):
+    more = {"sampling": {"views": 1}, "validate_on": ["test"]}
+    train(tmp_path, options(FEW, algorithm="classification", **more))
+    (row,) = rows(tmp_path / "history.csv")[-1:]
+    assert 0 <= float(row["validation/accuracy"]) <= 1 and "validation/classification_loss" in row
+
+
+def test_the_best_weights_need_something_that_can_be_measured(train, tmp_path):
+    more = {"validate_on": ["test"], "validation": {"tasks": ["retrieval"]}, "label": "noun"}
+    with pytest.raises(ConfigError, match="validation.tasks: nothing of it can be measured on these clips"):
+        train(tmp_path, options(FEW, training={"keep": "best"}, **more))
 
 
 def test_a_killed_training_continues_to_the_same_bytes(discs, train, tmp_path):

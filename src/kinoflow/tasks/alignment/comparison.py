@@ -25,7 +25,7 @@ MINUS = "−"
 
 
 def told(values: Iterable[float], digits: int = 3) -> str:
-    """Say the mean of some seeds, and behind it the lowest and highest: ``0.71 (0.68–0.74)``; a dash of none.
+    """Say the mean of some seeds, and behind it the lowest and highest, if these differ: ``0.71 (0.68–0.74)``; a dash of none.
 
     >>> told([0.5, 0.25], 2)
     '0.38 (0.25–0.50)'
@@ -33,8 +33,8 @@ def told(values: Iterable[float], digits: int = 3) -> str:
     found = list(values)
     if not found:
         return "–"
-    text = f"{mean(found):.{digits}f}"
-    text += f" ({min(found):.{digits}f}–{max(found):.{digits}f})" if len(found) > 1 else ""
+    text, low, high = (f"{value:.{digits}f}" for value in (mean(found), min(found), max(found)))
+    text += f" ({low}–{high})" if low != high else ""
     return text.replace("-", MINUS)
 
 

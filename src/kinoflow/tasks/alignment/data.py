@@ -180,6 +180,14 @@ def by_set(found: Iterable[Clip]) -> dict[str, list[Clip]]:
     return {name: sets[name] for name in sorted(sets)}
 
 
+def some(found: Sequence[Clip], most: int | None) -> list[Clip]:
+    """Return at most ``most`` clips in their order, chosen by their names alone; None: all."""
+    if most is None or len(found) <= most:
+        return list(found)
+    kept = set(sorted(range(len(found)), key=lambda i: (zlib.crc32(os.fsencode(found[i].name)), i))[:most])
+    return [clip for i, clip in enumerate(found) if i in kept]
+
+
 def labelled_share(found: Sequence[Clip], fraction: float) -> list[Clip]:
     """Return the first floor(fraction * n) clips, at least one: what supervised training sees the labels of."""
     return list(found[: max(1, int(fraction * len(found) + 1e-9))])

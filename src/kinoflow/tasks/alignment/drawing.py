@@ -1,6 +1,7 @@
 """Pictures of how two videos match: the similarity of their frames with the path over it, and lines of matches."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,10 @@ from kinoflow.report import style
 from kinoflow.report.section import printable
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+ACROSS = 3  # panels in a row
 
 TEMPERATURE = {True: 0.1, False: 1.0}  # of the picture of similarities, for vectors of length 1 or not
 
@@ -45,24 +49,50 @@ def similarity(
     picture: (m, n), columns sum to 1: frames of the second video down, of the first across. path: frames of both, (p,) each.
     """
 
-    def draw(figure: "Figure") -> None:
-        axes = figure.subplots()
-        x, y = (own - own[0] for own in times)
-        axes.imshow(
-            picture,
-            origin="lower",
-            aspect="auto",
-            cmap="Blues",
-            interpolation="nearest",
-            extent=(x[0], _end(x), y[0], _end(y)),
-        )
-        axes.plot(x[path[0]], y[path[1]], color=style.SERIES[1], label="cheapest path")
-        axes.set_xlabel(f"{printable(names[0])} (s)")
-        axes.set_ylabel(f"{printable(names[1])} (s)")
-        axes.grid(False)
-        axes.legend(loc="upper left")
+    return similarities([Likeness(picture, names, times, path)])
 
-    return style.svg(draw, 4.6, 3.8)
+
+@dataclass(frozen=True)
+class Likeness:
+    """How near frames of two videos are, and the path that aligns them; see `similarity`."""
+
+    picture: np.ndarray
+    names: tuple[str, str]
+    times: tuple[np.ndarray, np.ndarray]
+    path: tuple[np.ndarray, np.ndarray]
+    label: str = "cheapest path"
+
+
+def similarities(pairs: Sequence[Likeness]) -> str:
+    """Return SVG text: a panel for each pair of videos, at most three in a row."""
+    columns = min(len(pairs), ACROSS)
+    rows = -(-len(pairs) // ACROSS)
+
+    def draw(figure: "Figure") -> None:
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, pair in zip(panels, pairs, strict=False):
+            _panel(axes, pair)
+        for axes in panels[len(pairs) :]:
+            axes.set_visible(False)
+
+    return style.svg(draw, 4.6 * columns, 3.8 * rows)
+
+
+def _panel(axes: "Axes", pair: Likeness) -> None:
+    x, y = (own - own[0] for own in pair.times)
+    axes.imshow(
+        pair.picture,
+        origin="lower",
+        aspect="auto",
+        cmap="Blues",
+        interpolation="nearest",
+        extent=(x[0], _end(x), y[0], _end(y)),
+    )
+    axes.plot(x[pair.path[0]], y[pair.path[1]], color=style.SERIES[1], label=pair.label)
+    axes.set_xlabel(f"{printable(pair.names[0])} (s)")
+    axes.set_ylabel(f"{printable(pair.names[1])} (s)")
+    axes.grid(False)
+    axes.legend(loc="upper left")
 
 
 def _end(times: np.ndarray) -> float:

@@ -24,7 +24,7 @@ from kinoflow.tasks.alignment import data
 from kinoflow.tasks.alignment.augment import prepare
 from kinoflow.tasks.alignment.data import Clip, Sources
 from kinoflow.tasks.alignment.model import Aligner, build, video_embedding
-from kinoflow.tasks.alignment.options import AlignmentOptions, AlignmentTestOptions
+from kinoflow.tasks.alignment.options import AlignmentOptions, AlignmentTestOptions, MeasuringOptions
 from kinoflow.tasks.alignment.weights import begin
 from kinoflow.training import checkpoint
 from kinoflow.training.devices import device_of
@@ -174,7 +174,7 @@ def _content(clip: Clip, root: Path | None) -> list[Any]:
 class Embedder:
     """A network in the mode of evaluation, and where its pictures come from."""
 
-    def __init__(self, trained: Trained, test: AlignmentTestOptions, source: Sources, how: Arithmetic, name: str):
+    def __init__(self, trained: Trained, test: MeasuringOptions, source: Sources, how: Arithmetic, name: str):
         self.trained, self.test, self.source, self.how, self.name = trained, test, source, how, name
         self.width = trained.options.network.embedding
         self._network = trained.network.to(how.device)

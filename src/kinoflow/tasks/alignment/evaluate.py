@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.metrics import alignment as metrics_of
 from kinoflow.options import resolved
+from kinoflow.progress import log
 from kinoflow.stage import Folder, In, Out
 from kinoflow.store.files import sha256_of, write_json
 from kinoflow.store.shards import Shard
@@ -17,7 +18,7 @@ from kinoflow.tasks.alignment import data
 from kinoflow.tasks.alignment.data import Clip, Sources
 from kinoflow.tasks.alignment.embed import Embedder, read_checkpoint, run_name, untrained, write_embeddings
 from kinoflow.tasks.alignment.measures import Numbers, Side, mean, measures, over, tau_by_clip
-from kinoflow.tasks.alignment.options import AlignmentTestOptions
+from kinoflow.tasks.alignment.options import AlignmentTestOptions, MeasuringOptions
 from kinoflow.training.devices import device_of
 
 DIGITS = 6  # of numbers in tables
@@ -29,6 +30,7 @@ EMBEDDING = (
     "fractions",
     "classifier",
     "probe",
+    "most",
     "pixels",
 )  # change no vector
 
@@ -83,8 +85,8 @@ def alignment_evaluate(
     inputs = [*(frames or ()), *(features or ())]
     source = data.sources(trained.options, frames or (), features or (), root, trained.frames)
     by_split = data.clips(segments, videos, source.read, trained.options)
-    train = data.chosen(by_split, trained.options.train_on, "train_on")
-    test = data.chosen(by_split, splits or ("test",), "splits")
+    train = data.some(data.chosen(by_split, trained.options.train_on, "train_on"), options.most)
+    test = data.some(data.chosen(by_split, splits or ("test",), "splits"), options.most)
     how, both = Arithmetic(device_of(device)), {clip.name: clip for clip in (*train, *test)}
     identity = (resolved(options, EMBEDDING), sha256_of(model), code, str(root or ""))
     for path, state, network in ((embeddings, "trained", trained), (first, "first", untrained(trained, weights))):
@@ -93,6 +95,7 @@ def alignment_evaluate(
         write_embeddings(path, both.values(), embedder, (*identity, state, began), inputs, root)
     vectors = {"": Shard(embeddings).rows, "untrained": Shard(first).rows}
     tested = Comparison(train, test, options)
+    tested.say_incomplete()
     import sklearn.linear_model  # noqa: F401 - what is loaded after the limit is set does not keep it
 
     with threadpool_limits(1):  # products of matrices round by the number of threads
@@ -127,12 +130,25 @@ def _pixels(clips: Mapping[str, Clip], source: Sources, options: AlignmentTestOp
 class Comparison:
     """Training and test clips, set by set, for embeddings of any kind."""
 
-    def __init__(self, train: Sequence[Clip], test: Sequence[Clip], options: AlignmentTestOptions):
+    def __init__(self, train: Sequence[Clip], test: Sequence[Clip], options: MeasuringOptions):
         self.options = options
         self.sets = data.by_set(test)
         training = data.by_set(train)
         self.train = {name: training.get(name, []) for name in self.sets}
         self.classes = {name: data.classes_of([*self.train[name], *self.sets[name]]) for name in self.sets}
+
+    def say_incomplete(self) -> None:
+        """Say which clips lack a phase, and so have no progress."""
+        if "progression" not in self.options.tasks:
+            return
+        lacking = [
+            clip.name
+            for name, classes in self.classes.items()
+            for clip in (*self.train[name], *self.sets[name])
+            if any(clip.labels) and not metrics_of.complete(clip.numbers(classes)[:: self.options.every], len(classes))
+        ]
+        if lacking:
+            log.warning("%d clips lack a phase and do not count in progress, %r for example", len(lacking), lacking[0])
 
     def numbers(self, vectors: Callable[[Clip], np.ndarray]) -> dict[str, Numbers]:
         """Return the measures of each set. vectors: gives the embeddings (n, D) of a clip."""

@@ -9,7 +9,7 @@ from kinoflow.report.section import Block, Callout, Section, Text, code
 from kinoflow.stage import In, Out
 from kinoflow.store.files import parse_json
 from kinoflow.store.shards import Shard
-from kinoflow.tasks.alignment import comparison, data, results, showcase
+from kinoflow.tasks.alignment import comparison, data, results, showcase, training_views
 from kinoflow.tasks.alignment.comparison import told
 from kinoflow.tasks.alignment.options import AlignmentSectionOptions
 from kinoflow.tasks.alignment.results import Run
@@ -89,9 +89,9 @@ def _opening(runs: Sequence[Run], best: Run) -> list[Block]:
     if clock and own and max(clock.values()) >= min(own.values()):
         text = f"A clock alone has a tau of {told(clock.values())}: tau tells less about the networks here than what is found by them."
         found.append(Callout(text, "warning"))
+    at = results.key_of("AP", best)[-1]
     gains = [
-        (name, best.values("over", "untrained", key))
-        for name, key in (("tau", "tau"), ("AP", f"retrieval_{results.key_of('AP', best)[-1]}"))
+        (name, best.values("over", "untrained", key)) for name, key in (("tau", "tau"), (f"AP@{at}", f"retrieval_{at}"))
     ]
     told_gains = [f"{name} {told(values.values()).replace('−', '-')}" for name, values in gains if values]
     if told_gains:
@@ -104,24 +104,26 @@ def _opening(runs: Sequence[Run], best: Run) -> list[Block]:
 
 
 def _example(best: Run, videos: In, segments: In, frames: Sequence[In], splits: Sequence[str]) -> list[Block]:
-    """Return pictures of the best run's typical seed; nothing if its vectors are not given."""
+    """Return pictures of the best run's typical seed, and of what it was trained on; nothing if its vectors are not given."""
     having = [seed for seed, result in best.seeds.items() if result.embeddings]
     if not having:
         return []
     seed = best.typical() if best.typical() in having else having[0]
-    path = best.seeds[seed].embeddings
+    path, who = best.seeds[seed].embeddings, f"{best.name}, seed {seed}"
     shard = Shard(path)
     every = int(parse_json(shard.attrs.get("options", "{}")).get("every", 1))
     pictures = best.options.network.backbone != "features" and bool(frames)
-    source = data.sources(best.options, frames, (), None).read if pictures else None
-    if source is None:
+    if not pictures:
         example = showcase.Example.of(_bare(shard), path, 1)
-    else:
-        by_split = data.clips(segments, videos, source, best.options)
-        example = showcase.Example.of(_largest(data.chosen(by_split, splits, "splits")), path, every)
+        return showcase.blocks(example, None, best.options.network.normalise, who) if example else []
+    source = data.sources(best.options, frames, (), None).read
+    by_split = data.clips(segments, videos, source, best.options)
+    trained = [clip for split in best.options.train_on for clip in by_split.get(split, ())]
+    example = showcase.Example.of(_largest(data.chosen(by_split, splits, "splits")), path, every)
+    shown = training_views.blocks(trained, source, best.options, best.mirror, best.name)
     if example is None:
-        return []
-    return showcase.blocks(example, source, best.options.network.normalise, f"{best.name}, seed {seed}", every)
+        return shown
+    return [*shown, *showcase.blocks(example, source, best.options.network.normalise, who, every)]
 
 
 def _largest(clips: Sequence[data.Clip]) -> list[data.Clip]:

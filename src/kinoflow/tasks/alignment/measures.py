@@ -9,7 +9,7 @@ import numpy as np
 from kinoflow.metrics import alignment as metrics
 from kinoflow.metrics.linear_probe import linear_probe
 from kinoflow.progress import log
-from kinoflow.tasks.alignment.options import AlignmentTestOptions
+from kinoflow.tasks.alignment.options import MeasuringOptions
 
 Numbers = dict[str, Any]  # numbers below texts
 
@@ -30,7 +30,7 @@ class Side:
         return Side([v for v, _ in pairs], [n for _, n in pairs])
 
 
-def measures(train: Side, test: Side, classes: int, options: AlignmentTestOptions) -> Numbers:
+def measures(train: Side, test: Side, classes: int, options: MeasuringOptions) -> Numbers:
     """Return the measures of one set of clips that can be taken, numbers below texts.
 
     tau: {train, test}; retrieval: {5: ..., 10: ...}; classification, progression and probe: {10: {train, test}, ...} by
@@ -57,7 +57,7 @@ def measures(train: Side, test: Side, classes: int, options: AlignmentTestOption
     return found | _learned(train, test, classes, options)
 
 
-def _learned(train: Side, test: Side, classes: int, options: AlignmentTestOptions) -> Numbers:
+def _learned(train: Side, test: Side, classes: int, options: MeasuringOptions) -> Numbers:
     """Return the measures that learn from labelled training clips."""
     data = (train.vectors, train.labels, test.vectors, test.labels)
     found: Numbers = {}
@@ -73,7 +73,7 @@ def _learned(train: Side, test: Side, classes: int, options: AlignmentTestOption
     return found
 
 
-def _probe(train: Side, test: Side, classes: int, share: float, options: AlignmentTestOptions) -> dict[str, float]:
+def _probe(train: Side, test: Side, classes: int, share: float, options: MeasuringOptions) -> dict[str, float]:
     """Return the shares of frames that the linear probe tells right; it sees a batch of videos at least."""
     probe = options.probe
     count = min(len(train.vectors), max(probe.batch, int(share * len(train.vectors) + 1e-9)))
@@ -129,7 +129,7 @@ def over(numbers: Numbers, baselines: dict[str, Numbers]) -> Numbers:
     return found
 
 
-def tau_by_clip(vectors: Iterable[np.ndarray], options: AlignmentTestOptions) -> list[float | None]:
+def tau_by_clip(vectors: Iterable[np.ndarray], options: MeasuringOptions) -> list[float | None]:
     """Return each clip's mean tau with the others, either way round; None where none is defined."""
     matrix = metrics.pairwise_tau(list(vectors), options.stride, options.distance)
     found: list[float | None] = []

@@ -251,8 +251,8 @@ class ProbeOptions(Options):
     batch: int = option(10, "videos of one step; the last incomplete one is left out", "videos", ge=1, le=65536)
 
 
-class AlignmentTestOptions(Options):
-    """How embeddings are tested; with every number stand those of a clock, of raw pixels and of the untrained network."""
+class MeasuringOptions(Options):
+    """How embeddings are measured."""
 
     tasks: tuple[Literal["kendalls_tau", "retrieval", "classification", "progression", "probe"], ...] = option(
         ("kendalls_tau", "retrieval", "classification", "progression"),
@@ -278,6 +278,14 @@ class AlignmentTestOptions(Options):
         0.0, "share of a chunk that lies in the one before; embeddings there are averaged", "share", ge=0, le=0.5
     )
     every: int = option(1, "every so-manieth frame of a video is embedded", "frames", ge=1, le=10000)
+    most: int | None = option(
+        None, "clips for training, and for testing, that are read at most; empty: all", "clips", ge=2, le=10**6
+    )
+
+
+class AlignmentTestOptions(MeasuringOptions):
+    """How embeddings are tested; with every number stand those of a clock, of raw pixels and of the untrained network."""
+
     pixels: int = option(8, "raw pixels are compared on pictures of so many rows and columns", "pixels", ge=1, le=256)
 
 
@@ -346,6 +354,11 @@ class AlignmentOptions(Options):
     test: AlignmentTestOptions = option(AlignmentTestOptions(), "how embeddings are tested", "")
     train_on: tuple[str, ...] = option(("train",), "splits that are trained on", "", min_length=1)
     validate_on: tuple[str, ...] = option((), "splits that are scored during training; empty: none", "")
+    validation: MeasuringOptions = option(
+        MeasuringOptions(tasks=("retrieval", "kendalls_tau"), neighbours=(5,)),
+        "what is measured of validate_on; classification, progression and probe embed the training clips each time, too",
+        "",
+    )
     test_on: tuple[str, ...] = option(("test",), "splits that are tested on", "", min_length=1)
 
     @model_validator(mode="after")
@@ -367,13 +380,10 @@ class AlignmentOptions(Options):
         return self
 
 
-Published = Annotated[float, Field(ge=-1, le=100)]
-
-
 class AlignmentSectionOptions(Options):
     """What the report's section says of the runs beside their results."""
 
-    published: dict[Name, dict[str, Published]] = option(
+    published: dict[Name, dict[str, Annotated[float, Field(ge=-1, le=100)]]] = option(
         {}, "published numbers by system, then by measure; they are shown as unverified", ""
     )
 
@@ -382,10 +392,6 @@ class ReleasedOptions(Options):
     """How a released checkpoint is read."""
 
     frames: int | None = option(
-        None,
-        "frames of a view in its training, where its own configuration does not tell them",
-        "frames",
-        ge=2,
-        le=10000,
+        None, "frames of a view in its training, where its configuration does not tell them", "frames", ge=2, le=10000
     )
     dataset: str = option("", "what it was trained on, for people", "")

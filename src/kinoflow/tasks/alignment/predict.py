@@ -1,6 +1,8 @@
 """The stage `align`: the same moments found in videos that are in no dataset, with a checkpoint alone."""
 
+import io
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -12,16 +14,17 @@ from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.media.options import FramesOptions
 from kinoflow.media.reading import Videos
 from kinoflow.media.write import write_video
-from kinoflow.metrics.alignment import prepared
+from kinoflow.metrics.alignment import prepared, soft_neighbours
 from kinoflow.options import resolved
 from kinoflow.progress import Progress, log
 from kinoflow.stage import In, Out, State
 from kinoflow.store import tables
-from kinoflow.store.files import write_text
+from kinoflow.store.files import write_bytes, write_text
 from kinoflow.store.shards import writing
 from kinoflow.tasks.alignment import drawing
 from kinoflow.tasks.alignment.data import Clip, Sources, decoding
 from kinoflow.tasks.alignment.dtw import align as aligned
+from kinoflow.tasks.alignment.dtw import distances, dtw
 from kinoflow.tasks.alignment.embed import Embedder, Trained, read_checkpoint, run_name
 from kinoflow.tasks.alignment.options import AlignmentTestOptions, AlignOptions
 from kinoflow.tasks.alignment.panes import Shown, film, fps_of
@@ -62,7 +65,9 @@ def align(
     options: AlignOptions,
     matches: Out | None = None,
     plot: Out | None = None,
+    similarity: Out | None = None,
     video: Out | None = None,
+    pictures: State | None = None,
     unaligned: Out | None = None,
     retrieval: Out | None = None,
     embeddings: Out | None = None,
@@ -74,7 +79,9 @@ def align(
     checkpoint: the network, model.safetensors of an alignment run
     matches: a table to write: frame and time of the first video, frame and time of each other one, and their distance
     plot: the plot of the matches to write, SVG
+    similarity: the picture to write of how near all frames are, with the path over it, SVG: a panel for each other video
     video: the aligned videos to write side by side, mp4, in the first one's time
+    pictures: a folder to write the same into frame by frame, 000000.png ...
     unaligned: the same without alignment, mp4: every video in its own time
     retrieval: the video of each frame's nearest frames in the other videos to write, mp4
     embeddings: a feature shard to write of all videos' vectors
@@ -90,9 +97,15 @@ def align(
         tables.write(matches, rows, Match)
     if plot:
         write_text(plot, drawing.matches([each.name for each in films], [each.times for each in films], keys))
+    if similarity:
+        write_text(
+            similarity, drawing.similarities([reader.likeness(query, *pair) for pair in zip(others, keys, strict=True)])
+        )
     own = np.arange(len(query.times))
     if video:
         reader.write(video, films, [own, *keys])
+    if pictures:
+        reader.write_pictures(pictures, films, [own, *keys])
     if unaligned:
         reader.write(unaligned, films, together(films))
     if retrieval:
@@ -156,6 +169,7 @@ class Reader:
         if options.rate is not None:
             made = made.model_copy(update={"rate": options.rate, "count": None})
         self.options, self.source = options, Videos(Path(), made)
+        self.normalised = trained.options.network.normalise
         test = AlignmentTestOptions(chunk=options.chunk)
         how = Arithmetic(device_of(device))
         self.embedder = Embedder(trained, test, Sources(self.source, made), how, name)
@@ -180,6 +194,26 @@ class Reader:
         """Write videos side by side. numbers: of the frames that each of them shows."""
         shown = [self._pane(each, own) for each, own in zip(films, numbers, strict=True)]
         write_video(path, film(shown, self.options.height), fps_of(films[0].times))
+
+    def write_pictures(self, folder: Path, films: Sequence[Film], numbers: Sequence[np.ndarray]) -> None:
+        """Write videos side by side as a PNG file for each frame; those of an earlier, longer video go."""
+        shown = [self._pane(each, own) for each, own in zip(films, numbers, strict=True)]
+        names = [f"{i:06d}.png" for i in range(len(numbers[0]))]
+        for name, picture in zip(names, film(shown, self.options.height), strict=True):
+            write_bytes(folder / name, _png(picture))
+        for path in folder.iterdir():
+            if re.fullmatch(r"\d{6}\.png", path.name) and path.name not in names:
+                path.unlink()
+
+    def likeness(self, query: Film, other: Film, key: np.ndarray) -> drawing.Likeness:
+        """Return how near a video's frames are to the first one's, and what they were aligned by."""
+        options, temperature = self.options, drawing.TEMPERATURE[self.normalised]
+        picture = soft_neighbours(query.vectors, other.vectors, temperature, options.distance)
+        names, times = (query.name, other.name), (query.times, other.times)
+        if options.how == "nearest":
+            return drawing.Likeness(picture, names, times, (np.arange(len(key)), key), "nearest frame")
+        path = dtw(distances(query.vectors, other.vectors, options.distance))
+        return drawing.Likeness(picture, names, times, (path.query, path.key))
 
     def write_retrieval(self, path: Path, films: Sequence[Film]) -> None:
         """Write the first video beside the nearest frames of the others."""
@@ -208,6 +242,14 @@ class Reader:
 
         times = np.concatenate([each.times for each in films])
         return Shown(f"nearest {rank + 1}", read, starts[places] + frames, times)
+
+
+def _png(picture: np.ndarray) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
 
 
 def _boxed(picture: np.ndarray, width: int, height: int) -> np.ndarray:

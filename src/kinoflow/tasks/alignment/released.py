@@ -42,7 +42,8 @@ def import_carl(released: In, model: Out, options: ReleasedOptions) -> None:
     wanted = converted(tensors, cfg, options, str(released))
     classes = len(tensors["classifier.weight"]) if "classifier.weight" in tensors else 0
     network = build(wanted, classes)
-    kept = {name: value for name, value in tensors.items() if network.head is not None or not name.startswith("head.")}
+    unread = {part for part in ("head", "classifier") if getattr(network, part) is None}
+    kept = {name: value for name, value in tensors.items() if name.partition(".")[0] not in unread}
     _load(network, kept, released)
     size = wanted.augment.size
     trained = Trained(

@@ -43,6 +43,7 @@ class Run:
     options: AlignmentOptions  # as its checkpoint says; how it was tested stands elsewhere
     seen: str  # what labels its backbone had seen
     dataset: str
+    mirror: bool  # whether mirrored clips are the same
     clips: int  # that it was trained on
     seeds: dict[int, Result]
 
@@ -113,7 +114,7 @@ def _run(name: str, model: Path, seeds: dict[int, Result]) -> Run:
     if about.get("room") != "alignment":
         raise DataError(f"{model}: this is no checkpoint of an alignment run")
     options = check(AlignmentOptions, about["options"], str(model))
-    return Run(name, options, about["seen"], about["dataset"], about["clips"], seeds)
+    return Run(name, options, about["seen"], about["dataset"], about["mirror"], about["clips"], seeds)
 
 
 # ---------------------------------------------------------------- in words
@@ -143,7 +144,8 @@ def _worth(run: Run) -> float:
 def differing(run: Run, other: Run) -> list[str]:
     """Say in which options a run differs from another: ``scl.variance: 0.01``; lengths and what is tested do not count."""
     own, theirs = (
-        dict(_flat(each.options.model_dump(mode="json", exclude={"test", "test_on"}))) for each in (run, other)
+        dict(_flat(each.options.model_dump(mode="json", exclude={"test", "test_on", "validation", "validate_on"})))
+        for each in (run, other)
     )
     return [f"{key}: {own[key]}" for key in own if own[key] != theirs.get(key)]
 

@@ -9,18 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.features.arithmetic import Arithmetic
-from kinoflow.metrics.alignment import kendalls_tau, retrieval
 from kinoflow.options import resolved
 from kinoflow.stage import Folder, In, Out, State
 from kinoflow.tasks.alignment import data, rates
 from kinoflow.tasks.alignment.augment import prepare, vary, vary_rows
 from kinoflow.tasks.alignment.data import Clip, Sources
 from kinoflow.tasks.alignment.embed import TESTING, Embedder, Trained, run_name
+from kinoflow.tasks.alignment.evaluate import Comparison
 from kinoflow.tasks.alignment.loss import accuracy, batch_losses
+from kinoflow.tasks.alignment.measures import Numbers, mean
 from kinoflow.tasks.alignment.model import Aligner, build
 from kinoflow.tasks.alignment.options import AlignmentOptions
 from kinoflow.tasks.alignment.sampling import View, views
@@ -34,6 +36,7 @@ from kinoflow.training.loop import Draw, Trainee, fit
 from kinoflow.training.schedule import Plan as Steps
 from kinoflow.training.workplace import workplace
 
+LEARNED = {"classification", "progression", "probe"}  # measures that learn from labelled training clips
 SETS = 3  # first word of what seeds the order of sets: no two uses share their numbers
 
 
@@ -268,33 +271,54 @@ class ViewTraining(Trainee):
         return rates.rate(step, plan, self.options.training)
 
     def validate(self) -> dict[str, float] | None:
-        """Return how well validation clips are aligned, and their loss."""
-        clips, test = self.plan.validation, self.options.test
+        """Return how well validation clips are aligned, their loss, and (where phases are learnt) the share told right."""
+        wanted = self.options.validation
+        clips = data.some(self.plan.validation, wanted.most)
         if not clips:
             return None
-        embedder = Embedder(self.trained, test, self.source, self.how, "validation")
-        tau, found, each = [], [], {}
-        with self.how.settled():
-            for own in data.by_set(clips).values():
-                vectors = [embedder.embedding(clip) for clip in own]
-                labels = [clip.numbers(data.classes_of(own))[:: test.every] for clip in own]
-                tau.append(kendalls_tau(vectors, test.stride, test.distance))
-                found.append(retrieval(vectors, labels, (5,), test.stride, test.distance)[5])
-            each = self._validation_losses(clips)
-        return {"retrieval_5": float(np.mean(found)), "kendalls_tau": float(np.mean(tau)), **each}
+        train = data.some(self.plan.clips, wanted.most) if LEARNED & set(wanted.tasks) else []
+        embedder = Embedder(self.trained, wanted, self.source, self.how, "validation")
+        with self.how.settled(), threadpool_limits(1):
+            vectors = {clip.name: embedder.embedding(clip) for clip in (*train, *clips)}
+            sets = Comparison(train, clips, wanted).numbers(lambda clip: vectors[clip.name])
+            losses = self._validation_losses(clips)
+        found = _named(mean(list(sets.values())))
+        if not found and self.options.training.keep == "best":
+            raise ConfigError(
+                "validation.tasks: nothing of it can be measured on these clips, so none is best; take keep: last"
+            )
+        return found | losses
 
     def _validation_losses(self, clips: Sequence[Clip]) -> dict[str, float]:
-        """Return the mean loss of clips in batches as large as those of training; views are drawn, the same every time."""
+        """Return the mean losses and scores of clips, in batches as large as those of training but the last.
+
+        Views are drawn, the same every time.
+        """
         size, plan = self.options.training.batch, Plan(list(clips), self.plan.classes, [])
         other = ViewTraining(self.trained, plan, self.source, self.how)
-        sums: dict[str, list[float]] = {}
-        for first in range(0, len(clips) - len(clips) % size or len(clips), size):
+        sums: dict[str, float] = {}
+        count = 0
+        for first in range(0, len(clips), size):
             part = range(first, min(first + size, len(clips)))
+            if first and self.options.algorithm == "tcc" and len(part) * self.options.sampling.views < 2:
+                continue  # nothing to go to and come back from
             found = [other._views(i, _rng(clips[i]), plain=True) for i in part]
             batch = {name: value.to(self.how.device) for name, value in other._batch(found).items()}
-            for name, value in other.losses(batch).items():
-                sums.setdefault(f"{name}_loss", []).append(float(value))
-        return {name: float(np.mean(values)) for name, values in sums.items()}
+            losses = {f"{name}_loss": value for name, value in other.losses(batch).items()}
+            for name, value in (losses | other.scores(batch)).items():
+                sums[name] = sums.get(name, 0.0) + len(part) * float(value)
+            count += len(part)
+        return {name: total / count for name, total in sums.items()}
+
+
+def _named(found: Numbers) -> dict[str, float]:
+    """Return the measures of validation clips under a name each, retrieval first, then those of the training clips."""
+    names = {f"retrieval_{k}": value for k, value in found.get("retrieval", {}).items()}
+    tables = {name: found.get(name, {}) for name in ("classification", "progression", "probe")}
+    sides = [(f"{name}_{share}", values) for name, shares in tables.items() for share, values in shares.items()]
+    sides.append(("kendalls_tau", found.get("tau", {})))
+    names |= {name: values["test"] for name, values in sides if "test" in values}
+    return names | {f"train_{name}": values["train"] for name, values in sides if "train" in values}
 
 
 def _rng(clip: Clip) -> np.random.Generator:
