@@ -23,9 +23,20 @@ class RunSections:
 
     def names(self) -> list[str]:
         """Return the names of the report's sections on runs: one for each room and dataset, and the claims."""
-        shown = [run for run in self._layout.runs.values() if run.room in ORDERS]
+        shown = [run for run in self._layout.runs.values() if run.room in ORDERS and run.subject]
         found = sorted({f"{ORDERS[run.room]}-{run.room}-{run.subject}" for run in shown})
-        return [*found, "80-claims"] if self._runs.results() else []
+        found += ["55-teachers"] if self.words("teachers", "metrics.json") else []
+        return [*sorted(found), "80-claims"] if self._runs.results() else []
+
+    def words(self, room: str, name: str) -> list[str]:
+        """Return a file of every teacher (room teachers), or mean of teachers (summaries), of a study of words alone.
+
+        Where there are students, their sections tell of their teachers.
+        """
+        if self._layout.study.anticipation:
+            return []
+        runs = [run for run in self._layout.runs.values() if run.room == room]
+        return self._runs.files(runs, name)
 
     def timings(self) -> list[str]:
         """Return the files of what was measured on this machine; they are no results."""
@@ -79,9 +90,13 @@ class RunSections:
 
     def students(self, wildcards: Any) -> str:
         """Return the same of students, and which histories their teachers read."""
-        runs = {run.name: run.options.teacher for run in self._of("anticipation", wildcards.name)}
-        taught = {name: self._layout.study.teachers[teacher] for name, teacher in runs.items() if teacher}
-        policies = {name: each.history.policy for name, each in taught.items()}
+        study, policies = self._layout.study, {}
+        for run in self._of("anticipation", wildcards.name):
+            single = (
+                t for name in run.options.taught_by for t in getattr(study.ensembles.get(name), "teachers", (name,))
+            )
+            found = dict.fromkeys(study.teachers[teacher].history.policy for teacher in single)
+            policies |= {run.name: ", ".join(found)} if found else {}
         return json.dumps({"policies": policies, "seen": self._seen("anticipation", wildcards.name)}, sort_keys=True)
 
     def pictures(self, room: str) -> Callable[[Any], list[str]]:

@@ -1,5 +1,6 @@
 """The teacher: its losses, its training and what it leaves behind, its records."""
 
+import json
 import os
 import subprocess
 import sys
@@ -17,12 +18,13 @@ from tests.tasks.anticipation import toy
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.tasks.anticipation import records as recording
 from kinoflow.tasks.anticipation import teacher as teaching
+from kinoflow.tasks.anticipation.combine import teacher_combine
 from kinoflow.tasks.anticipation.ensemble import TeacherAttention
 from kinoflow.tasks.anticipation.pretrain import teacher_pretrain
 from kinoflow.tasks.anticipation.teacher import balanced_weights, loss
 from kinoflow.tasks.anticipation.teacher_records import teacher_records
 from kinoflow.tasks.anticipation.teacher_train import teacher_train
-from kinoflow.tasks.anticipation.text_options import PretrainOptions, RecordsOptions, TeacherOptions
+from kinoflow.tasks.anticipation.text_options import CombineOptions, PretrainOptions, RecordsOptions, TeacherOptions
 from kinoflow.training import checkpoint
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "anticipation"
@@ -190,8 +192,6 @@ def train(world: Path, out: Path, options: TeacherOptions, seed: int = 0, **more
 
 
 def tell(world: Path, out: Path, model: Path, **more) -> dict:
-    import json
-
     paths = out / "records.h5", out / "metrics.json"
     teacher_records(
         model, world / "actions.csv", world / "classes.json", *paths, RecordsOptions(name="toy"), device="cpu", **more
@@ -249,6 +249,26 @@ def test_tiny_bert_is_pretrained_and_finetuned(world, tmp_path):
     teacher_pretrain(world / "corpus.jsonl", language, tmp_path / "h.csv", tmp_path / "p", chosen, device="cpu")
     model = train(world, tmp_path, options(training={"steps": 3, "epochs": None}), pretrained=language)
     assert 0 <= tell(world, tmp_path, model)["teacher"]["action"]["top5"] <= 1
+
+
+def test_two_teachers_are_combined_into_one_that_is_measured_alike(world, tmp_path):
+    files = []
+    for seed in (0, 1):
+        model = train(world, tmp_path / str(seed), options(training={"epochs": 1}), seed)
+        tell(world, tmp_path / str(seed), model)
+        files.append(tmp_path / str(seed) / "records.h5")
+    tables = world / "actions.csv", world / "classes.json"
+    for how, together in (("mean", np.mean), ("max", np.max)):
+        paths = tmp_path / f"{how}.h5", tmp_path / f"{how}.json"
+        teacher_combine(files, *tables, *paths, CombineOptions(how=how), ["test"])
+        made, single = recording.read_records(paths[0]), [recording.read_records(path) for path in files]
+        np.testing.assert_allclose(made.logits, together([each.logits for each in single], axis=0), atol=1e-6)
+        found = json.loads(paths[1].read_text())
+        assert (found["policy"], found["teachers"], found["teacher"]["rows"]) == ("order", 2, 80)
+    with pytest.raises(ConfigError, match="give the records of two or more"):
+        teacher_combine(files[:1], *tables, *paths, CombineOptions())
+    with pytest.raises(ConfigError, match="no segment is in the split 'late'"):
+        teacher_combine(files, *tables, *paths, CombineOptions(), ["late"])
 
 
 def test_options_that_do_not_fit_the_data_are_refused(world, tmp_path):
