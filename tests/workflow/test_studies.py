@@ -209,6 +209,38 @@ def test_histories_have_the_lengths_and_policies_of_the_claim():
     assert others == {first.model_dump_json(exclude={"history"})}
 
 
+# The spec's table e, rates and batches times the GPUs of AVT: heads, layers, dropout, feat, past, batch, epochs, warm-up, rate, decay,
+# frames a second, gap, window.
+AVT = {
+    ("avt_epic55", "tsn"): (8, 12, 0.8, 2, None, 128, 20, 5, 2e-5, 1e-4, 2, 1, 5),
+    ("avt_epic55", "ircsn"): (8, 12, 0.8, 2, None, 128, 20, 0, 2e-5, 1e-4, 2, 1, 5),
+    ("avt_epic55", "ircsn_taught"): (8, 12, 0.8, 2, None, 32, 20, 0, 5e-6, 1e-4, 2, 1, 5),
+    ("avt_egtea", "tsn"): (4, 2, 0.8, 1, 0.1, 128, 15, 0, 2e-3, 1e-6, 1, 0.5, 10),
+    ("avt_egtea", "tsn_taught"): (4, 2, 0.8, 1, 0.1, 64, 15, 0, 1e-3, 1e-6, 1, 0.5, 10),
+    ("avt_epic100", "tsn"): (4, 6, 0.2, 1, 1, 128, 50, 20, 2e-3, 1e-6, 1, 1, 10),
+    ("avt_epic100", "ircsn"): (2, 8, 0.2, 1, 1, 128, 50, 5, 2e-3, 1e-6, 1, 1, 10),
+}
+
+
+@pytest.mark.parametrize(("name", "run"), AVT, ids="-".join)
+def test_students_have_the_published_settings(name, run):
+    study = config.load([STUDIES / f"{name}.yaml"], {}, ROOT / "workflow/datasets")
+    options = study.anticipation[run]
+    network, training, sampling, losses = options.network, options.training, options.sampling, options.losses
+    found = (network.heads, network.layers, network.dropout, losses["feat"], losses.get("past_cls_action"))
+    found += (training.batch, training.epochs, training.warm_up, training.learning_rate, training.weight_decay)
+    assert found + (sampling.rate, sampling.gap, sampling.observed) == AVT[name, run]
+    assert (network.width, network.initial, sampling.steps, sampling.read) == (2048, "published", 10, "frames")
+    assert (options.window, options.noise, training.clip) == ("gap", 0, None)
+    assert training.optimiser == ("adam" if name == "avt_epic55" else "sgd") and training.momentum == 0.9
+    taught = run.endswith("taught")
+    assert options.schedule == ("kd" if taught else "training") and bool(losses.get("distill")) == taught
+    if taught:
+        distill = (options.distill.kind, options.distill.temperature, losses["distill"], options.distill.reduction)
+        wanted = {"avt_epic55": ("topk", 5, 20), "avt_egtea": ("full", 10, 150)}[name]
+        assert distill == (*wanted, "elementmean") and options.distill.k == 50
+
+
 def test_the_toy_has_the_settings_of_the_spec_and_its_many_classes_are_five_hundred():
     study = config.load([STUDIES / "anticipation_toy.yaml"], {}, ROOT / "workflow/datasets")
     forty, many = study.toys["forty"], study.toys["many"]

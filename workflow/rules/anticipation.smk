@@ -96,7 +96,9 @@ rule teacher_records:
         classes=flow.runs.table_of("teachers", "actions", "classes.json"),
     output:
         # Records of all segments are large, made again from the model at any time, and read by students alone.
-        records=(temp if flow.words else str)(f"results/{flow.study}/teachers/{{run}}/seed-{{seed}}/records.h5"),
+        records=(temp if flow.words else str)(
+            f"results/{flow.study}/teachers/{{run}}/seed-{{seed}}/records.h5"
+        ),
         metrics=f"results/{flow.study}/teachers/{{run}}/seed-{{seed}}/metrics.json",
     log:
         f"logs/teachers/{flow.study}/{{run}}/seed-{{seed}}-records.log",

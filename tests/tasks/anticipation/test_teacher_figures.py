@@ -39,7 +39,7 @@ def write(folder, run: str, seed: int, values: dict):
 def shown(tmp_path, paths, summaries=None):
     teachers_section(paths, tmp_path / "s.json", summaries)
     found = sections.read(tmp_path / "s.json")
-    return found, {block.title: block for block in found.blocks if isinstance(block, Table)}
+    return found, {block.caption: block for block in found.blocks if isinstance(block, Table)}
 
 
 def test_every_row_says_its_policy_and_n_grams_stand_beside(tmp_path):
