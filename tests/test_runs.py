@@ -112,6 +112,14 @@ def test_students_learn_from_teachers_from_ensembles_of_them_or_from_a_toy_of_th
     }
 
 
+def test_the_n_gram_beside_a_teacher_counts_the_corpus_that_the_teacher_has_learnt_from(kitchen):
+    (corpus,) = kitchen.counted(SimpleNamespace(run="next", seed="0"))
+    assert corpus.endswith("corpus.jsonl") and "/corpora/" in corpus
+    words = {**WORDS["teachers"], "a": {"actions": "one", "recipes": "text", "seeds": [0, 1]}}
+    own = Study.model_validate({**WORDS, "teachers": words, "corpora": {"text": {"path": "/recipes.jsonl"}}})
+    assert Runs(Layout(own, {})).counted(SimpleNamespace(run="a", seed="0")) == []  # it knows the words alone
+
+
 def test_only_a_study_of_words_alone_has_a_section_on_teachers():
     def sections(values: dict) -> list[str]:
         layout = Layout(Study.model_validate(values), {})

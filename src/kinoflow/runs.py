@@ -106,6 +106,11 @@ class Runs:
 
         return paths
 
+    def counted(self, wildcards: Any) -> list[str]:
+        """Return the corpus that a teacher has learnt from and the n-gram beside it counts; none if only its words are known."""
+        learnt = self._run("teachers", wildcards).options.corpus
+        return self.table_of("teachers", "recipes", "corpus.jsonl")(wildcards) if learnt else []
+
     def toy(self, file: str, otherwise: Callable[[Any], list[str]]) -> Callable[[Any], list[str]]:
         """Return a file of the toy that a student reads, of its seed; for a student that reads none what ``otherwise`` says."""
 

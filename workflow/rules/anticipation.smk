@@ -94,6 +94,7 @@ rule teacher_records:
         model=f"results/{flow.study}/teachers/{{run}}/seed-{{seed}}/model.safetensors",
         actions=flow.runs.table_of("teachers", "actions", "actions.csv"),
         classes=flow.runs.table_of("teachers", "actions", "classes.json"),
+        corpus=flow.runs.counted,
     output:
         # Records of all segments are large, made again from the model at any time, and read by students alone.
         records=(temp if flow.words else str)(
