@@ -1,5 +1,6 @@
 """What the rules ask of a run: here, what tells a training how its features were made, so that the model reads videos."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -118,6 +119,17 @@ def test_the_n_gram_beside_a_teacher_counts_the_corpus_that_the_teacher_has_lear
     words = {**WORDS["teachers"], "a": {"actions": "one", "recipes": "text", "seeds": [0, 1]}}
     own = Study.model_validate({**WORDS, "teachers": words, "corpora": {"text": {"path": "/recipes.jsonl"}}})
     assert Runs(Layout(own, {})).counted(SimpleNamespace(run="a", seed="0")) == []  # it knows the words alone
+
+
+def test_the_section_on_students_compares_those_that_differ_in_a_teacher_alone():
+    layout = Layout(config.load([ROOT / "workflow/studies/kitchen-claims.yaml"], {}, ROOT / "workflow/datasets"), {})
+    told = json.loads(RunSections(layout, Runs(layout)).students(SimpleNamespace(name="kitchen0")))
+    assert list(told["pairs"].items()) == [
+        ("taught0", "alone0"),
+        ("gap_taught", "gap_alone"),
+    ]  # no control, the first of several
+    assert told["policies"]["gap_taught"] == "ended" and told["policies"]["taught_mean"] == "order"
+    assert "alone0" not in told["policies"]
 
 
 def test_only_a_study_of_words_alone_has_a_section_on_teachers():

@@ -3,7 +3,7 @@
 import functools
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kinoflow.layout import Layout, Run
@@ -89,15 +89,16 @@ class RunSections:
         return lambda wildcards: json.dumps({"seen": self._seen(room, wildcards.name)}, sort_keys=True)
 
     def students(self, wildcards: Any) -> str:
-        """Return the same of students, and which histories their teachers read."""
-        study, policies = self._layout.study, {}
-        for run in self._of("anticipation", wildcards.name):
+        """Return the same of students, which histories their teachers read, and which differ in a teacher alone."""
+        study, policies, runs = self._layout.study, {}, self._of("anticipation", wildcards.name)
+        for run in runs:
             single = (
                 t for name in run.options.taught_by for t in getattr(study.ensembles.get(name), "teachers", (name,))
             )
             found = dict.fromkeys(study.teachers[teacher].history.policy for teacher in single)
             policies |= {run.name: ", ".join(found)} if found else {}
-        return json.dumps({"policies": policies, "seen": self._seen("anticipation", wildcards.name)}, sort_keys=True)
+        seen = self._seen("anticipation", wildcards.name)
+        return json.dumps({"pairs": _pairs(runs), "policies": policies, "seen": seen})  # pairs in their order
 
     def pictures(self, room: str) -> Callable[[Any], list[str]]:
         """Return the shards of frames that a section takes its pictures from: what the first of its runs is made from."""
@@ -128,3 +129,26 @@ class RunSections:
 
     def _of(self, room: str, subject: str) -> list[Run]:
         return [run for run in self._layout.runs.values() if run.room == room and run.subject == subject]
+
+
+TEACHING = ("seeds", "tests", "teacher", "distill", "losses", "max_missing_records")  # options that tell of a teacher
+
+
+def _pairs(runs: Sequence[Run]) -> dict[str, str]:
+    """Return {student with a teacher: the same without one}: for each without the first that has one, controls apart.
+
+    What most students are compared with comes first.
+    """
+
+    def otherwise(run: Run) -> str:
+        losses = {key: weight for key, weight in run.options.losses.items() if weight and "distill" not in key}
+        return resolved(run.options, TEACHING) + json.dumps(losses, sort_keys=True)
+
+    plain = {otherwise(run): run.name for run in reversed(runs) if not run.options.taught_by}
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        without = plain.get(otherwise(run))
+        if without and run.options.taught_by and not run.options.distill.shuffle:
+            found.setdefault(without, []).append(run.name)
+    ordered = sorted(found.items(), key=lambda pair: -len(pair[1]))
+    return {taught[0]: without for without, taught in ordered}
