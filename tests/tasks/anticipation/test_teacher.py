@@ -1,10 +1,12 @@
 """The teacher: its losses, its training and what it leaves behind, its records."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -15,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tasks.anticipation import toy
 
+from kinoflow.datasets.actions import read_actions, read_classes, write_actions, write_classes
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.tasks.anticipation import records as recording
 from kinoflow.tasks.anticipation import teacher as teaching
@@ -249,6 +252,26 @@ def test_tiny_bert_is_pretrained_and_finetuned(world, tmp_path):
     teacher_pretrain(world / "corpus.jsonl", language, tmp_path / "h.csv", tmp_path / "p", chosen, device="cpu")
     model = train(world, tmp_path, options(training={"steps": 3, "epochs": None}), pretrained=language)
     assert 0 <= tell(world, tmp_path, model)["teacher"]["action"]["top5"] <= 1
+
+
+def test_what_a_teacher_cannot_know_is_counted(world, tmp_path, caplog):
+    """A class that only the test has, and histories of eight actions for a model of five tokens."""
+    table = read_classes(world / "classes.json")
+    rows = [
+        replace(row, action=2, verb=1, noun=0) if row.split == "train" and row.action == 5 else row
+        for row in read_actions(world / "actions.csv")
+    ]
+    write_actions(tmp_path / "actions.csv", rows)
+    write_classes(tmp_path / "classes.json", table)
+    short = options(history={"last": None}, encoder={"tokens": "actions", "length": 5}, training={"epochs": 1})
+    with caplog.at_level(logging.INFO, "kinoflow"):
+        found = tell(tmp_path, tmp_path, train(tmp_path, tmp_path, short))
+    new = sum(row.split == "test" and row.action == 5 for row in rows)
+    assert (found["no_history"], found["new_actions"], found["cut_histories"]) == (10, new, 30) and new
+    assert (
+        f"80 actions: 10 without history, {new} new since the training, 30 histories cut to fit the model"
+        in caplog.text
+    )
 
 
 def test_two_teachers_are_combined_into_one_that_is_measured_alike(world, tmp_path):
