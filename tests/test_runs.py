@@ -1,5 +1,6 @@
 """What the rules ask of a run: here, what tells a training how its features were made, so that the model reads videos."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ from tests.conftest import ROOT
 from kinoflow import config
 from kinoflow.config import merge
 from kinoflow.layout import Layout
+from kinoflow.run_sections import RunSections
 from kinoflow.runs import Runs
 from kinoflow.study import Study
 
@@ -62,6 +64,81 @@ def test_weights_of_the_user_are_named_by_a_flag(own):
     assert own.extractor_flag("segmentation")(wildcards, None) == "--weights '/my net.pt'"
     assert own.extractor_flag("anticipation", "extractor")(wildcards, None) == "--extractor '/my net.pt'"
     assert own.extractor("segmentation")(wildcards) == own.frames_below("segmentation")(wildcards) == []
+
+
+WORDS = {
+    "study": "words",
+    "actions": {"one": {"kind": "egtea", "path": "/egtea"}, "two": {"kind": "egtea", "split": 2, "path": "/egtea"}},
+    "toys": {"few": {"classes": 8}},
+    "teachers": {name: {"actions": "one", "seeds": [0, 1]} for name in ("a", "b")},
+    "ensembles": {"both": {"teachers": ["a", "b"], "seeds": [0, 1]}},
+    "anticipation": {
+        "played": {"toy": "few", "losses": {"cls_action": 1, "distill": 1}, "seeds": [0, 1]},
+        "single": {"actions": "one", "folder": "/rows", "teacher": "a", "losses": {"cls_action": 1, "distill": 1}},
+        "many": {"actions": "one", "folder": "/rows", "teacher": ["a", "both"], "losses": {"ens_distill": 1}},
+        "alone": {"actions": "one", "folder": "/rows", "losses": {"cls_action": 1}},
+    },
+    "summaries": {"mean": {"room": "teachers", "runs": ["a", "b"], "seeds": [0, 1]}},
+}
+
+
+def test_students_learn_from_teachers_from_ensembles_of_them_or_from_a_toy_of_their_seed():
+    layout = Layout(Study.model_validate(merge(WORDS, {})), {})
+    runs = Runs(layout)
+
+    def read(run: str, seed: int, file: str) -> list[str]:
+        of_teachers = runs.records("anticipation", "taught_by")
+        otherwise = of_teachers if file == "records.h5" else runs.table_of("anticipation", "actions", file)
+        return runs.toy(file, otherwise)(SimpleNamespace(run=run, seed=str(seed)))
+
+    assert read("single", 0, "records.h5") == ["results/words/teachers/a/seed-0/records.h5"]
+    assert read("many", 0, "records.h5") == [
+        "results/words/teachers/a/seed-0/records.h5",
+        "results/words/ensembles/both/seed-0/records.h5",
+    ]
+    assert read("alone", 0, "records.h5") == []
+    assert read("alone", 0, "actions.csv") == [f"data/{layout.actions['one'].folder}/actions.csv"]
+    for file in ("records.h5", "actions.csv"):
+        assert read("played", 1, file) == [f"data/{layout.toys['few'].folder}/seed-1/{file}"]
+    both = SimpleNamespace(run="both", seed="1")
+    assert runs.records("ensembles", "teachers")(both) == [
+        f"results/words/teachers/{name}/seed-1/records.h5" for name in "ab"
+    ]
+    assert runs.table_of("ensembles", "actions", "actions.csv")(both) == read("alone", 0, "actions.csv")
+    mean = runs.summed(SimpleNamespace(run="mean", seed="1"))
+    assert mean == [f"results/words/teachers/{name}/seed-1/metrics.json" for name in "ab"]
+    asked = runs.results()
+    assert {"results/words/summaries/mean/seed-1/metrics.json", "results/words/ensembles/both/seed-0/metrics.json"} <= {
+        *asked
+    }
+
+
+def test_the_n_gram_beside_a_teacher_counts_the_corpus_that_the_teacher_has_learnt_from(kitchen):
+    (corpus,) = kitchen.counted(SimpleNamespace(run="next", seed="0"))
+    assert corpus.endswith("corpus.jsonl") and "/corpora/" in corpus
+    words = {**WORDS["teachers"], "a": {"actions": "one", "recipes": "text", "seeds": [0, 1]}}
+    own = Study.model_validate({**WORDS, "teachers": words, "corpora": {"text": {"path": "/recipes.jsonl"}}})
+    assert Runs(Layout(own, {})).counted(SimpleNamespace(run="a", seed="0")) == []  # it knows the words alone
+
+
+def test_the_section_on_students_compares_those_that_differ_in_a_teacher_alone():
+    layout = Layout(config.load([ROOT / "workflow/studies/kitchen-claims.yaml"], {}, ROOT / "workflow/datasets"), {})
+    told = json.loads(RunSections(layout, Runs(layout)).students(SimpleNamespace(name="kitchen0")))
+    assert list(told["pairs"].items()) == [
+        ("taught0", "alone0"),
+        ("gap_taught", "gap_alone"),
+    ]  # no control, the first of several
+    assert told["policies"]["gap_taught"] == "ended" and told["policies"]["taught_mean"] == "order"
+    assert "alone0" not in told["policies"]
+
+
+def test_only_a_study_of_words_alone_has_a_section_on_teachers():
+    def sections(values: dict) -> list[str]:
+        layout = Layout(Study.model_validate(values), {})
+        return RunSections(layout, Runs(layout)).names()
+
+    assert sections(merge(WORDS, {})) == ["60-anticipation-one", "80-claims"]  # toys have no videos to show
+    assert sections({**WORDS, "anticipation": {}}) == ["55-teachers", "80-claims"]
 
 
 def test_a_student_that_reads_frames_itself_has_no_features_to_tell_of(own):

@@ -141,6 +141,34 @@ REFUSALS = {
         "anticipation": {"taught": {"seeds": [1]}}
     },
     "losses.distill: there is no teacher to learn from": {"anticipation": {"taught": {"teacher": None}}},
+    "anticipation.taught.teacher: there is no 'lost'; known are: next": {
+        "anticipation": {"taught": {"teacher": "lost"}}
+    },
+    "anticipation.taught: toy: with actions, leave toy out": {
+        "toys": {"few": {}},
+        "anticipation": {"taught": {"toy": "few"}},
+    },
+    "anticipation.play.toy: there is no 'lost'; known are: none": {"anticipation": {"play": {"toy": "lost"}}},
+    "ensembles.both.teachers: there is no 'lost'; known are: next": {
+        "ensembles": {"both": {"teachers": ["next", "lost"]}}
+    },
+    "ensembles.both.seeds: 5 reads that seed of teachers.next, which has 0": {
+        "ensembles": {"both": {"teachers": ["next", "next"], "seeds": [5]}}
+    },
+    "ensembles.both.teachers: they are of different tables of actions": {
+        "actions": {"epic": {"kind": "epic55", "path": "/epic"}},
+        "teachers": {"other": {"actions": "epic"}},
+        "ensembles": {"both": {"teachers": ["next", "other"]}},
+    },
+    "ensembles.next: this name stands in teachers, too; rename one of them": {
+        "ensembles": {"next": {"teachers": ["next", "next"]}}
+    },
+    "summaries.all.runs: there is no 'lost'; known are: next": {
+        "summaries": {"all": {"room": "teachers", "runs": ["lost"]}}
+    },
+    "summaries.all.test: there is no 'late'; known are: none": {
+        "summaries": {"all": {"room": "anticipation", "runs": ["taught"], "test": "late"}}
+    },
     "taxonomies.tree.file: source: file needs it": {"taxonomies": {"tree": {"source": "file"}}},
     "sets.some.taxonomy: there is no 'lost'; known are: tree": {"sets": {"some": {"taxonomy": "lost"}}},
     "abstraction.sam.sets: there is no 'lost'; known are: some": {"abstraction": {"sam": {"sets": "lost"}}},

@@ -189,6 +189,10 @@ STAGES = {
         "kinoflow.tasks.anticipation.teacher_records:teacher_records",
         "write what a teacher says of every segment, and measure it",
     ),
+    "teacher-combine": (
+        "kinoflow.tasks.anticipation.combine:teacher_combine",
+        "combine the records of several teachers into one",
+    ),
     "import-teacher-records": (
         "kinoflow.tasks.anticipation.record_import:import_teacher_records",
         "turn the record lists of a published teacher into records",
@@ -208,6 +212,10 @@ STAGES = {
     "anticipation-section": (
         "kinoflow.tasks.anticipation.figures:anticipation_section",
         "make the report's section on students of anticipation",
+    ),
+    "teachers-section": (
+        "kinoflow.tasks.anticipation.teacher_figures:teachers_section",
+        "make the report's section on teachers",
     ),
     "anticipation-toy": (
         "kinoflow.tasks.anticipation.toy:anticipation_toy",

@@ -20,6 +20,7 @@ from kinoflow.study import ROOMS, FeaturesRun, FlowRun, FramesRun, PcaRun, Study
 LABEL_FILES = ("labels", "splits")  # given to the index as files; their content is what counts
 READS = {FramesRun: ("dataset",), FlowRun: ("frames",), PcaRun: ("features",)}  # keys that name what is read
 TAXONOMY_FILES = ("file", "wordnet", "corpus", "word_vectors")  # known by their content
+WORDS = ("language", "teachers", "ensembles", "summaries")  # rooms whose runs read no shards
 SPEED = ("batch", "threads")  # options that change no feature, only how fast it comes
 
 
@@ -125,7 +126,7 @@ def shard_names(dataset: Dataset) -> list[str]:
 
 @dataclass(frozen=True)
 class Table:
-    """What stands between a dataset and the rooms that read words: actions in their order, a corpus, a taxonomy, sets."""
+    """What stands between a dataset and the rooms that read words: actions in their order, a corpus, a taxonomy, sets, a toy."""
 
     name: str
     folder: str
@@ -173,6 +174,9 @@ class Layout:
             for seed in seeds_of(study, run.features)
         }
         self.actions = {name: self._actions(name, run) for name, run in study.actions.items()}
+        self.toys = {
+            name: Table(name, f"toy-{name}-{short_hash(resolved(run))}", run) for name, run in study.toys.items()
+        }
         self.corpora = {name: self._corpus(name, run) for name, run in study.corpora.items()}
         self.taxonomies = {name: self._taxonomy(name, run) for name, run in study.taxonomies.items()}
         self.sets = {name: self._sets(name, run) for name, run in study.sets.items()}
@@ -181,8 +185,8 @@ class Layout:
         }
 
     def _run(self, room: str, name: str, options: Any) -> Run:
-        subject = options.actions if room in ("teachers", "anticipation") else ""
-        if room in ("language", "teachers") or getattr(options, "folder", None):
+        subject = (options.actions or "") if room in ("teachers", "anticipation") else ""
+        if room in WORDS or getattr(options, "folder", None) or getattr(options, "toy", None):
             return Run(room, name, options, subject, None, {})
         section, read = reads(self.study, room, name)
         dataset = self.datasets[dataset_of(self.study, section, read)]

@@ -1,6 +1,6 @@
 """The named runs of the rooms as a study holds them: a room's options, and what a run reads, its seeds, further tests."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -15,6 +15,7 @@ from kinoflow.tasks.abstraction.options import (
 from kinoflow.tasks.alignment.options import AlignmentOptions, AlignmentTestOptions
 from kinoflow.tasks.anticipation.options import AnticipationOptions, AnticipationTestOptions
 from kinoflow.tasks.anticipation.text_options import (
+    CombineOptions,
     CorpusOptions,
     PretrainOptions,
     RecordsOptions,
@@ -157,27 +158,63 @@ class TeacherRun(Seeded, TeacherOptions):
     test_on: tuple[str, ...] = option(("test",), "splits that it is tested on", "", min_length=1)
 
 
+class EnsembleRun(Seeded, CombineOptions):
+    """One named ensemble: several teachers of the same actions as one, seed by seed."""
+
+    teachers: tuple[Name, ...] = option(..., "the teachers, keys of teachers", "", min_length=2)
+    test_on: tuple[str, ...] = option(("test",), "splits that it is tested on", "", min_length=1)
+
+
 class AnticipationRun(Seeded, AnticipationOptions):
     """One named student: what it reads, its teacher, its seeds, and how it is trained and tested."""
 
-    actions: Name = option(..., "the table of actions, a key of actions", "")
+    actions: Name | None = option(None, "the table of actions, a key of actions", "")
+    toy: Name | None = option(
+        None,
+        "in place of actions, features and teacher: invented ones, a key of toys; seed k reads those of seed k",
+        "",
+    )
     features: Name | None = option(None, "the features to read, a key of features or of pca", "")
     frames: Name | None = option(
         None, "in place of features: frame shards, a key of frames (a backbone of its own)", ""
     )
     folder: UserPath | None = option(None, "in place of features: a folder of feature files, or an LMDB", "")
-    teacher: Name | None = option(None, "the teacher, a key of teachers: each seed has that of the same seed", "")
+    teacher: Name | tuple[Name, ...] | None = option(
+        None,
+        "the teacher, a key of teachers or of ensembles: each seed has that of the same seed; several for losses.ens_distill",
+        "",
+    )
     initial: RunWeights | None = option(None, "the anticipation run whose weights this one begins with", "")
     tests: dict[Name, AnticipationTestOptions] = option({}, "further tests of the same weights, by name", "")
+
+    @property
+    def taught_by(self) -> tuple[str, ...]:
+        """The teachers, none, one or several."""
+        return (self.teacher,) if isinstance(self.teacher, str) else self.teacher or ()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [key for key in ("actions", "features", "frames", "folder", "teacher") if getattr(self, key)]
+        if self.toy and given:
+            raise ValueError(f"toy: with {given[0]}, leave toy out")
+        return self
 
     @model_validator(mode="after")
     def _taught(self) -> Self:
         taught = sorted(key for key, weight in self.losses.items() if "distill" in key and weight)
-        if taught and self.teacher is None:
+        if taught and not self.teacher and not self.toy:
             raise ValueError(
                 f"losses.{taught[0]}: there is no teacher to learn from: name one, or set losses without it"
             )
         return self
+
+
+class SummaryRun(Seeded):
+    """One named mean over runs, of the splits of a dataset for example, seed by seed."""
+
+    room: Literal["teachers", "anticipation"] = option(..., "the room of the runs", "")
+    runs: tuple[Name, ...] = option(..., "the runs, keys of that room", "", min_length=1)
+    test: Name | None = option(None, "which of the runs' further tests (tests.<name>); empty: test", "")
 
 
 # ---------------------------------------------------------------- abstraction

@@ -3,7 +3,7 @@
 import functools
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kinoflow.layout import Layout, Run
@@ -23,9 +23,20 @@ class RunSections:
 
     def names(self) -> list[str]:
         """Return the names of the report's sections on runs: one for each room and dataset, and the claims."""
-        shown = [run for run in self._layout.runs.values() if run.room in ORDERS]
+        shown = [run for run in self._layout.runs.values() if run.room in ORDERS and run.subject]
         found = sorted({f"{ORDERS[run.room]}-{run.room}-{run.subject}" for run in shown})
-        return [*found, "80-claims"] if self._runs.results() else []
+        found += ["55-teachers"] if self.words("teachers", "metrics.json") else []
+        return [*sorted(found), "80-claims"] if self._runs.results() else []
+
+    def words(self, room: str, name: str) -> list[str]:
+        """Return a file of every teacher (room teachers), or mean of teachers (summaries), of a study of words alone.
+
+        Where there are students, their sections tell of their teachers.
+        """
+        if self._layout.study.anticipation:
+            return []
+        runs = [run for run in self._layout.runs.values() if run.room == room]
+        return self._runs.files(runs, name)
 
     def timings(self) -> list[str]:
         """Return the files of what was measured on this machine; they are no results."""
@@ -78,11 +89,16 @@ class RunSections:
         return lambda wildcards: json.dumps({"seen": self._seen(room, wildcards.name)}, sort_keys=True)
 
     def students(self, wildcards: Any) -> str:
-        """Return the same of students, and which histories their teachers read."""
-        runs = {run.name: run.options.teacher for run in self._of("anticipation", wildcards.name)}
-        taught = {name: self._layout.study.teachers[teacher] for name, teacher in runs.items() if teacher}
-        policies = {name: each.history.policy for name, each in taught.items()}
-        return json.dumps({"policies": policies, "seen": self._seen("anticipation", wildcards.name)}, sort_keys=True)
+        """Return the same of students, which histories their teachers read, and which differ in a teacher alone."""
+        study, policies, runs = self._layout.study, {}, self._of("anticipation", wildcards.name)
+        for run in runs:
+            single = (
+                t for name in run.options.taught_by for t in getattr(study.ensembles.get(name), "teachers", (name,))
+            )
+            found = dict.fromkeys(study.teachers[teacher].history.policy for teacher in single)
+            policies |= {run.name: ", ".join(found)} if found else {}
+        seen = self._seen("anticipation", wildcards.name)
+        return json.dumps({"pairs": _pairs(runs), "policies": policies, "seen": seen})  # pairs in their order
 
     def pictures(self, room: str) -> Callable[[Any], list[str]]:
         """Return the shards of frames that a section takes its pictures from: what the first of its runs is made from."""
@@ -113,3 +129,26 @@ class RunSections:
 
     def _of(self, room: str, subject: str) -> list[Run]:
         return [run for run in self._layout.runs.values() if run.room == room and run.subject == subject]
+
+
+TEACHING = ("seeds", "tests", "teacher", "distill", "losses", "max_missing_records")  # options that tell of a teacher
+
+
+def _pairs(runs: Sequence[Run]) -> dict[str, str]:
+    """Return {student with a teacher: the same without one}: for each without the first that has one, controls apart.
+
+    What most students are compared with comes first.
+    """
+
+    def otherwise(run: Run) -> str:
+        losses = {key: weight for key, weight in run.options.losses.items() if weight and "distill" not in key}
+        return resolved(run.options, TEACHING) + json.dumps(losses, sort_keys=True)
+
+    plain = {otherwise(run): run.name for run in reversed(runs) if not run.options.taught_by}
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        without = plain.get(otherwise(run))
+        if without and run.options.taught_by and not run.options.distill.shuffle:
+            found.setdefault(without, []).append(run.name)
+    ordered = sorted(found.items(), key=lambda pair: -len(pair[1]))
+    return {taught[0]: without for without, taught in ordered}

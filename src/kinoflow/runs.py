@@ -17,7 +17,7 @@ MODEL = "model.safetensors"
 # What a run reads stands in its inputs, its seed and further tests in its paths.
 FILES = (
     *("frames", "features", "dataset", "seeds", "tests", "weights", "initial", "steps", "narration"),
-    *("actions", "folder", "language", "recipes", "records", "sets", "teacher"),
+    *("actions", "folder", "language", "recipes", "records", "sets", "teacher", "teachers", "toy"),
 )
 TABLES = {"actions": "actions", "corpus": "corpora", "recipes": "corpora", "sets": "sets"}  # sections of the config
 
@@ -70,7 +70,10 @@ class Runs:
         """Return a file of the table (actions, corpus, sets) that ``key`` of a run names; none where it names none."""
 
         def path(wildcards: Any) -> list[str]:
-            name = getattr(self._run(room, wildcards).options, key)
+            options = self._run(room, wildcards).options
+            if room == "ensembles":  # what its teachers read
+                options = self._layout.study.teachers[options.teachers[0]]
+            name = getattr(options, key)
             return [f"data/{getattr(self._layout, TABLES[key])[name].folder}/{file}"] if name else []
 
         return path
@@ -92,6 +95,41 @@ class Runs:
             return [f"{self._runs[its_room, name].folder(self._study, int(wildcards.seed))}/{file}"] if name else []
 
         return path
+
+    def records(self, room: str, key: str) -> Callable[[Any], list[str]]:
+        """Return the records of the teachers, or ensembles of them, that ``key`` of a run names, of the same seed."""
+
+        def paths(wildcards: Any) -> list[str]:
+            names = getattr(self._run(room, wildcards).options, key)
+            places = (("teachers", name) if ("teachers", name) in self._runs else ("ensembles", name) for name in names)
+            return [f"{self._runs[place].folder(self._study, int(wildcards.seed))}/records.h5" for place in places]
+
+        return paths
+
+    def counted(self, wildcards: Any) -> list[str]:
+        """Return the corpus that a teacher has learnt from and the n-gram beside it counts; none if only its words are known."""
+        learnt = self._run("teachers", wildcards).options.corpus
+        return self.table_of("teachers", "recipes", "corpus.jsonl")(wildcards) if learnt else []
+
+    def toy(self, file: str, otherwise: Callable[[Any], list[str]]) -> Callable[[Any], list[str]]:
+        """Return a file of the toy that a student reads, of its seed; for a student that reads none what ``otherwise`` says."""
+
+        def path(wildcards: Any) -> list[str]:
+            name = self._run("anticipation", wildcards).options.toy
+            return (
+                [f"data/{self._layout.toys[name].folder}/seed-{wildcards.seed}/{file}"]
+                if name
+                else otherwise(wildcards)
+            )
+
+        return path
+
+    def summed(self, wildcards: Any) -> list[str]:
+        """Return the metrics that a summary is the mean of."""
+        options = self._run("summaries", wildcards).options
+        file = f"metrics-{options.test}.json" if options.test else "metrics.json"
+        runs = (self._runs[options.room, name] for name in options.runs)
+        return [f"{run.folder(self._study, int(wildcards.seed))}/{file}" for run in runs]
 
     def extractor(self, room: str) -> Callable[[Any], list[str]]:
         """Return the checkpoint whose network made the features that a run's seed reads; none where no run's did."""

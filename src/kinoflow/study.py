@@ -16,16 +16,22 @@ from kinoflow.room_runs import (
     AnticipationRun,
     CorpusRun,
     DatasetName,
+    EnsembleRun,
     LanguageRun,
     RecognitionRun,
     Seed,
     SegmentationRun,
     SetsRun,
+    SummaryRun,
     TaxonomyRun,
     TeacherRun,
 )
+from kinoflow.tasks.anticipation.options import AnticipationToyOptions
 
-ROOMS = ("recognition", "segmentation", "alignment", "language", "teachers", "anticipation", "abstraction")
+ROOMS = (
+    *("recognition", "segmentation", "alignment", "language", "teachers", "ensembles", "anticipation", "summaries"),
+    "abstraction",
+)
 
 
 class FramesRun(FramesOptions):
@@ -95,7 +101,12 @@ class Study(Options):
     corpora: dict[Name, CorpusRun] = option({}, "the corpora of sequences of actions, by name", "")
     language: dict[Name, LanguageRun] = option({}, "the language models, by name", "")
     teachers: dict[Name, TeacherRun] = option({}, "the teachers of anticipation, by name", "")
+    ensembles: dict[Name, EnsembleRun] = option({}, "several teachers as one, by name", "")
+    toys: dict[Name, AnticipationToyOptions] = option(
+        {}, "invented actions with features and a teacher, by name: no dataset is needed", ""
+    )
     anticipation: dict[Name, AnticipationRun] = option({}, "the students of anticipation, by name", "")
+    summaries: dict[Name, SummaryRun] = option({}, "means over teachers or students, by name", "")
     taxonomies: dict[Name, TaxonomyRun] = option({}, "the taxonomies, by name", "")
     sets: dict[Name, SetsRun] = option({}, "the draws of abstraction sets, by name", "")
     abstraction: dict[Name, AbstractionRun] = option({}, "the abstraction runs, by name", "")
@@ -119,7 +130,7 @@ class Study(Options):
 
     @model_validator(mode="after")
     def _references(self) -> Self:
-        if not self.datasets and not self.actions:
+        if not (self.datasets or self.actions or self.toys):
             raise ValueError("datasets: this key must be given")
         for name, frames in self.frames.items():
             _refer(f"frames.{name}.dataset", frames.dataset, self.datasets)
@@ -189,16 +200,39 @@ class Study(Options):
             if run.language is not None:
                 _refer(f"teachers.{name}.language", run.language, self.language)
                 _has_seeds(f"teachers.{name}", run.seeds, f"language.{run.language}", self.language[run.language].seeds)
+        return self
+
+    @model_validator(mode="after")
+    def _students(self) -> Self:
+        for name, run in self.ensembles.items():
+            self._read(f"ensembles.{name}", "teachers", run.teachers, run.seeds, "teachers")
+            if len({self.teachers[teacher].actions for teacher in run.teachers}) > 1:
+                raise ValueError(f"ensembles.{name}.teachers: they are of different tables of actions")
+        for name in self.teachers.keys() & self.ensembles.keys():
+            raise ValueError(f"ensembles.{name}: this name stands in teachers, too; rename one of them")
         for name, run in self.anticipation.items():
-            _refer(f"anticipation.{name}.actions", run.actions, self.actions)
+            key = f"anticipation.{name}"
+            if run.toy:
+                _refer(f"{key}.toy", run.toy, self.toys)
+                continue
+            _refer(f"{key}.actions", run.actions, self.actions)
             if run.folder is None:
                 self._source("anticipation", name)
-            if run.teacher is not None:
-                _refer(f"anticipation.{name}.teacher", run.teacher, self.teachers)
-                known = self.teachers[run.teacher].seeds
-                _has_seeds(f"anticipation.{name}", run.seeds, f"teachers.{run.teacher}", known)
-            self._begins(f"anticipation.{name}", run, "initial", "anticipation")
+            self._read(key, "teacher", run.taught_by, run.seeds, "teachers", "ensembles")
+            self._begins(key, run, "initial", "anticipation")
+        for name, run in self.summaries.items():
+            self._read(f"summaries.{name}", "runs", run.runs, run.seeds, run.room)
+            for each in run.runs:
+                _tested(f"summaries.{name}.test", run.test, getattr(self, run.room)[each])
         return self
+
+    def _read(self, key: str, asked: str, names: tuple[str, ...], seeds: tuple[int, ...], *rooms: str) -> None:
+        """Refuse runs that are not there, or lack a seed, of which each seed is read."""
+        known = {name: (room, run) for room in rooms for name, run in getattr(self, room).items()}
+        for name in names:
+            _refer(f"{key}.{asked}", name, known)
+            room, run = known[name]
+            _has_seeds(key, seeds, f"{room}.{name}", run.seeds)
 
     @model_validator(mode="after")
     def _sets(self) -> Self:
@@ -349,7 +383,7 @@ def _written(key: str, run: CorpusRun, datasets: dict[str, DatasetOptions]) -> N
 def _tested(key: str, test: str | None, run: Any) -> None:
     """Refuse the name of a test that a run does not have."""
     if test is not None:
-        _refer(key, test, run.tests)
+        _refer(key, test, getattr(run, "tests", {}))
 
 
 def _label(key: str, dataset: DatasetOptions) -> None:

@@ -27,7 +27,7 @@ from kinoflow.store.files import sha256_of, write_json
 from kinoflow.study import Study
 from kinoflow.table_rules import TableRules
 
-TABLES = ("actions", "corpora", "taxonomies", "sets")
+TABLES = ("actions", "corpora", "toys", "taxonomies", "sets")
 GPU = "KINOFLOW_GPU"
 GPU_DEVICES = ("nvidia[0-9]*", "kfd")  # of CUDA and of ROCm
 
@@ -72,6 +72,11 @@ class Flow:
         for path in start_weights(study):  # another study may still have to train them: a dry run bears with that
             weights[path] = sha256_of(path) if Path(path).is_file() else ""
         return {"config": json.loads(resolved(study)), "codes": {}, "weights": weights}
+
+    @property
+    def words(self) -> bool:
+        """Whether the study has teachers and no student that reads their records."""
+        return not self.layout.study.anticipation
 
     # ------------------------------------------------------------ the run
 

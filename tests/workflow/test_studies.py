@@ -13,6 +13,8 @@ STUDIES = ROOT / "workflow" / "studies"
 NAMES = sorted(path.stem for path in STUDIES.glob("[lt]s*.yaml"))  # those of recognition
 
 PLANNED = ("lsnet_ucf101", "tsm_something_v1")  # of videos, and of folders of pictures
+WORDS = ("egtea_text", "anticipation_toy")  # that need no dataset of videos
+TEXTS = ("epic55_text", "epic55_history", "epic100_text", "egtea_text", "persons_text")
 
 # The spec's table e: segments, shift, dropout, rate @ batch, milestones, epochs, weight decay, partial norm.
 TSM = (8, 8, 0.5, 0.02, 128, (20, 40), 50, 1e-4, False)
@@ -160,11 +162,11 @@ def plans(tmp_path_factory):
         return project.snakemake("-n", "--configfile", str(place / f"workflow/studies/{name}.yaml"), cwd=work)
 
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(PLANNED, pool.map(plan, PLANNED), strict=True))
+        return dict(zip(PLANNED + WORDS, pool.map(plan, PLANNED + WORDS), strict=True))
 
 
 def test_a_study_can_be_planned_without_media(plans, studies):
-    for name, jobs in plans.items():
+    for name, jobs in ((name, plans[name]) for name in PLANNED):
         (dataset,) = studies[name].datasets.values()
         counts = {rule: sum(job.split()[0] == rule for job in jobs) for rule in {job.split()[0] for job in jobs}}
         probe, frames = ("probe_pictures", "picture_frames") if dataset.content == "pictures" else ("probe", "frames")
@@ -172,6 +174,84 @@ def test_a_study_can_be_planned_without_media(plans, studies):
         assert counts["annotations"] == counts["index"] == counts["claims"] == counts["report"] == 1
         assert counts["recognition_train"] == len(studies[name].recognition)
         assert counts["recognition_evaluate"] >= len(studies[name].recognition)
+
+
+def counted(jobs: list[str]) -> dict[str, int]:
+    return {rule: sum(job.split()[0] == rule for job in jobs) for rule in {job.split()[0] for job in jobs}}
+
+
+def test_a_study_of_words_can_be_planned_without_their_files(plans):
+    assert counted(plans["egtea_text"]) == {
+        **{"action_sequences": 3, "teacher_train": 18, "teacher_records": 18, "anticipation_summary": 6},
+        **dict.fromkeys(("teachers_section", "claims", "report"), 1),
+    }
+    toy = {"anticipation_toy": 6, "anticipation_train": 21, "anticipation_evaluate": 21, "claims": 1, "report": 1}
+    assert counted(plans["anticipation_toy"]) == toy
+
+
+def test_teachers_of_words_are_tested_on_what_chose_nothing_and_stand_beside_their_own_n_gram():
+    for name in TEXTS:
+        study = config.load([STUDIES / f"{name}.yaml"], {}, ROOT / "workflow/datasets")
+        beside = {claim.treatment for claim in study.claims.values() if claim.against.startswith("ngram.")}
+        for run, options in study.teachers.items():
+            assert not set(options.train_on) & set(options.test_on) and not options.validate_on
+            summed = {each for each, summary in study.summaries.items() if run in summary.runs}
+            assert name == "epic55_history" or ({run} | summed) & beside
+
+
+def test_histories_have_the_lengths_and_policies_of_the_claim():
+    study = config.load([STUDIES / "epic55_history.yaml"], {}, ROOT / "workflow/datasets")
+    read = {(options.history.policy, options.history.last) for options in study.teachers.values()}
+    assert read == {(p, n) for p in ("order", "started", "ended") for n in (1, 2, 3, 5, 8, 10, 15, 20)}
+    assert all(options.seeds == (0, 1, 2) for options in study.teachers.values())
+    others = {options.model_dump_json(exclude={"history"}) for options in study.teachers.values()}
+    first = config.load([STUDIES / "epic55_text.yaml"], {}, ROOT / "workflow/datasets").teachers["order"]
+    assert others == {first.model_dump_json(exclude={"history"})}
+
+
+# The spec's table e, rates and batches times the GPUs of AVT: heads, layers, dropout, feat, past, batch, epochs, warm-up, rate, decay,
+# frames a second, gap, window.
+AVT = {
+    ("avt_epic55", "tsn"): (8, 12, 0.8, 2, None, 128, 20, 5, 2e-5, 1e-4, 2, 1, 5),
+    ("avt_epic55", "ircsn"): (8, 12, 0.8, 2, None, 128, 20, 0, 2e-5, 1e-4, 2, 1, 5),
+    ("avt_epic55", "ircsn_taught"): (8, 12, 0.8, 2, None, 32, 20, 0, 5e-6, 1e-4, 2, 1, 5),
+    ("avt_egtea", "tsn"): (4, 2, 0.8, 1, 0.1, 128, 15, 0, 2e-3, 1e-6, 1, 0.5, 10),
+    ("avt_egtea", "tsn_taught"): (4, 2, 0.8, 1, 0.1, 64, 15, 0, 1e-3, 1e-6, 1, 0.5, 10),
+    ("avt_epic100", "tsn"): (4, 6, 0.2, 1, 1, 128, 50, 20, 2e-3, 1e-6, 1, 1, 10),
+    ("avt_epic100", "ircsn"): (2, 8, 0.2, 1, 1, 128, 50, 5, 2e-3, 1e-6, 1, 1, 10),
+}
+
+
+@pytest.mark.parametrize(("name", "run"), AVT, ids="-".join)
+def test_students_have_the_published_settings(name, run):
+    study = config.load([STUDIES / f"{name}.yaml"], {}, ROOT / "workflow/datasets")
+    options = study.anticipation[run]
+    network, training, sampling, losses = options.network, options.training, options.sampling, options.losses
+    found = (network.heads, network.layers, network.dropout, losses["feat"], losses.get("past_cls_action"))
+    found += (training.batch, training.epochs, training.warm_up, training.learning_rate, training.weight_decay)
+    assert found + (sampling.rate, sampling.gap, sampling.observed) == AVT[name, run]
+    assert (network.width, network.initial, sampling.steps, sampling.read) == (2048, "published", 10, "frames")
+    assert (options.window, options.noise, training.clip) == ("gap", 0, None)
+    assert training.optimiser == ("adam" if name == "avt_epic55" else "sgd") and training.momentum == 0.9
+    taught = run.endswith("taught")
+    assert options.schedule == ("kd" if taught else "training") and bool(losses.get("distill")) == taught
+    if taught:
+        distill = (options.distill.kind, options.distill.temperature, losses["distill"], options.distill.reduction)
+        wanted = {"avt_epic55": ("topk", 5, 20), "avt_egtea": ("full", 10, 150)}[name]
+        assert distill == (*wanted, "elementmean") and options.distill.k == 50
+
+
+def test_the_toy_has_the_settings_of_the_spec_and_its_many_classes_are_five_hundred():
+    study = config.load([STUDIES / "anticipation_toy.yaml"], {}, ROOT / "workflow/datasets")
+    forty, many = study.toys["forty"], study.toys["many"]
+    assert (forty.classes, forty.text, forty.length, forty.train, forty.test) == (40, 3000, 12, 600, 1500)
+    assert many.classes >= 500
+    both = [study.anticipation[name] for name in ("many_all", "many_best")]
+    assert [run.distill.kind for run in both] == ["full", "topk"] and both[1].distill.k == 50
+    assert (
+        both[0].losses == both[1].losses
+    )  # the same weight: the mean over rows does not depend on the classes compared
+    assert all(run.distill.reduction == "batchmean" for run in both)
 
 
 def test_a_run_says_which_folder_is_missing(tmp_path):

@@ -1,4 +1,6 @@
 # What will be done next? Actions in their order and recipes teach a teacher, the teacher teaches a student of videos.
+localrules:
+    anticipation_summary,
 
 
 rule action_sequences:
@@ -94,8 +96,12 @@ rule teacher_records:
         model=f"results/{flow.study}/teachers/{{run}}/seed-{{seed}}/model.safetensors",
         actions=flow.runs.table_of("teachers", "actions", "actions.csv"),
         classes=flow.runs.table_of("teachers", "actions", "classes.json"),
+        corpus=flow.runs.counted,
     output:
-        records=f"results/{flow.study}/teachers/{{run}}/seed-{{seed}}/records.h5",
+        # Records of all segments are large, made again from the model at any time, and read by students alone.
+        records=(temp if flow.words else str)(
+            f"results/{flow.study}/teachers/{{run}}/seed-{{seed}}/records.h5"
+        ),
         metrics=f"results/{flow.study}/teachers/{{run}}/seed-{{seed}}/metrics.json",
     log:
         f"logs/teachers/{flow.study}/{{run}}/seed-{{seed}}-records.log",
@@ -115,13 +121,63 @@ rule teacher_records:
         " --metrics {output.metrics} --options {params.options:q} --log {log}"
 
 
+rule teacher_combine:
+    input:
+        teachers=flow.runs.records("ensembles", "teachers"),
+        actions=flow.runs.table_of("ensembles", "actions", "actions.csv"),
+        classes=flow.runs.table_of("ensembles", "actions", "classes.json"),
+    output:
+        records=f"results/{flow.study}/ensembles/{{run}}/seed-{{seed}}/records.h5",
+        metrics=f"results/{flow.study}/ensembles/{{run}}/seed-{{seed}}/metrics.json",
+    log:
+        f"logs/ensembles/{flow.study}/{{run}}/seed-{{seed}}.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=needs.memory(8000),
+        runtime=needs.minutes(30),
+    params:
+        code=flow.code("kinoflow.tasks.anticipation.combine:teacher_combine"),
+        options=flow.runs.options("ensembles", "test_on"),
+        splits=flow.runs.splits("ensembles"),
+        files=runs.flags,
+    shell:
+        "python -m kinoflow teacher-combine {params.files} --splits {params.splits} --records {output.records}"
+        " --metrics {output.metrics} --options {params.options:q} --log {log}"
+
+
+rule anticipation_toy:
+    input:
+        flow.begin,
+    output:
+        actions="data/{table}/seed-{seed}/actions.csv",
+        classes="data/{table}/seed-{seed}/classes.json",
+        shard="data/{table}/seed-{seed}/features.h5",
+        records="data/{table}/seed-{seed}/records.h5",
+    log:
+        "logs/words/{table}/seed-{seed}.log",
+    wildcard_constraints:
+        table=flow.tables["toys"].folders(),
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=needs.memory(4000),
+        runtime=needs.minutes(30),
+    params:
+        code=flow.code("kinoflow.tasks.anticipation.toy:anticipation_toy"),
+        options=flow.tables["toys"].options,
+    shell:
+        "python -m kinoflow anticipation-toy --actions {output.actions} --classes {output.classes} --shard {output.shard}"
+        " --records {output.records} --seed {wildcards.seed} --options {params.options:q} --log {log}"
+
+
 use rule train as anticipation_train with:
     input:
-        actions=flow.runs.table_of("anticipation", "actions", "actions.csv"),
-        classes=flow.runs.table_of("anticipation", "actions", "classes.json"),
-        features=flow.runs.features("anticipation"),
+        actions=flow.runs.toy("actions.csv", flow.runs.table_of("anticipation", "actions", "actions.csv")),
+        classes=flow.runs.toy("classes.json", flow.runs.table_of("anticipation", "actions", "classes.json")),
+        features=flow.runs.toy("features.h5", flow.runs.features("anticipation")),
         frames=flow.runs.frames("anticipation"),
-        teacher=flow.runs.other("anticipation", "teacher", "teachers", "records.h5"),
+        teacher=flow.runs.toy("records.h5", flow.runs.records("anticipation", "taught_by")),
         weights=flow.runs.checkpoint("anticipation", "initial"),
         pictures=flow.runs.frames_below("anticipation"),
         extractor=flow.runs.extractor("anticipation"),
@@ -142,11 +198,11 @@ use rule train as anticipation_train with:
 rule anticipation_evaluate:
     input:
         models=f"results/{flow.study}/anticipation/{{run}}/seed-{{seed}}/model.safetensors",
-        actions=flow.runs.table_of("anticipation", "actions", "actions.csv"),
-        classes=flow.runs.table_of("anticipation", "actions", "classes.json"),
-        features=flow.runs.features("anticipation"),
+        actions=flow.runs.toy("actions.csv", flow.runs.table_of("anticipation", "actions", "actions.csv")),
+        classes=flow.runs.toy("classes.json", flow.runs.table_of("anticipation", "actions", "classes.json")),
+        features=flow.runs.toy("features.h5", flow.runs.features("anticipation")),
         frames=flow.runs.frames("anticipation"),
-        teacher=flow.runs.other("anticipation", "teacher", "teachers", "records.h5"),
+        teacher=flow.runs.toy("records.h5", flow.runs.records("anticipation", "taught_by")),
     output:
         metrics=f"results/{flow.study}/anticipation/{{run}}/seed-{{seed}}/metrics{{test}}.json",
         predictions=f"results/{flow.study}/anticipation/{{run}}/seed-{{seed}}/predictions{{test}}.csv",
@@ -171,6 +227,42 @@ rule anticipation_evaluate:
         "python -m kinoflow anticipation-evaluate {params.files} {params.root} --splits {params.splits}"
         " --metrics {output.metrics} --predictions {output.predictions} --scores {output.scores}"
         " --options {params.options:q} --log {log}"
+
+
+rule anticipation_summary:
+    input:
+        metrics=flow.runs.summed,
+    output:
+        summary=f"results/{flow.study}/summaries/{{run}}/seed-{{seed}}/metrics.json",
+    log:
+        f"logs/summaries/{flow.study}/{{run}}/seed-{{seed}}.log",
+    conda:
+        "../../envs/media.yaml"
+    params:
+        code=flow.code("kinoflow.tasks.anticipation.summary:anticipation_summary"),
+        files=runs.flags,
+    shell:
+        "python -m kinoflow anticipation-summary {params.files} --summary {output.summary} --log {log}"
+
+
+rule teachers_section:
+    input:
+        metrics=flow.sections.words("teachers", "metrics.json"),
+        summaries=flow.sections.words("summaries", "metrics.json"),
+    output:
+        f"results/{flow.study}/sections/55-teachers.json",
+    log:
+        f"logs/report/{flow.study}/teachers.log",
+    conda:
+        "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(2000),
+        runtime=needs.minutes(30),
+    params:
+        code=flow.code("kinoflow.tasks.anticipation.teacher_figures:teachers_section"),
+        files=runs.flags,
+    shell:
+        "python -m kinoflow teachers-section {params.files} --section {output} --log {log}"
 
 
 rule anticipation_section:

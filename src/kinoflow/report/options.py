@@ -18,7 +18,9 @@ class ReportOptions(Options):
     )
 
 
-Room = Literal["recognition", "segmentation", "alignment", "teachers", "anticipation", "abstraction"]
+Room = Literal[
+    "recognition", "segmentation", "alignment", "teachers", "ensembles", "anticipation", "summaries", "abstraction"
+]
 Level = Annotated[float, Field(ge=-1e9, le=1e9)]
 
 

@@ -70,6 +70,14 @@ def test_the_section_shows_numbers_gains_examples_curves_and_attention(study):
     assert rows["chance"][2] == "16.7%" and rows["taught"][-1]
     told = tables["The five likeliest next actions"].rows
     assert len(told) == 2 * 3 and [row[2] for row in told[:3]] == ["teacher", "taught", "base"]
+    errors = [row for row in tables["Who errs where"].rows if row[0] == "taught"]
+    assert [row[1] for row in errors[:2]] == [
+        "teacher wrong, base wrong, student wrong",
+        "teacher wrong, base wrong, student right",
+    ]
+    assert len(errors) == 8
+    assert f"tested on {sum(row[2] for row in errors):.0f} actions" in found.blocks[0].text
+    assert tables["Classes that are expected together"].rows
     assert any(isinstance(block, Callout) and "points top-1" in block.text for block in found.blocks)
     assert "order" in found.blocks[0].text and "until the action before ends" in found.blocks[0].text
 

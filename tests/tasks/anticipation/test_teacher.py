@@ -1,9 +1,12 @@
 """The teacher: its losses, its training and what it leaves behind, its records."""
 
+import json
+import logging
 import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -15,16 +18,18 @@ from hypothesis import strategies as st
 from tests.tasks import together
 from tests.tasks.anticipation import toy
 
+from kinoflow.datasets.actions import read_actions, read_classes, write_actions, write_classes
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.tasks.anticipation import records as recording
 from kinoflow.tasks.anticipation import teacher as teaching
 from kinoflow.tasks.anticipation import teacher_train as stage
+from kinoflow.tasks.anticipation.combine import teacher_combine
 from kinoflow.tasks.anticipation.ensemble import TeacherAttention
 from kinoflow.tasks.anticipation.pretrain import teacher_pretrain
 from kinoflow.tasks.anticipation.teacher import balanced_weights, loss
 from kinoflow.tasks.anticipation.teacher_records import teacher_records
 from kinoflow.tasks.anticipation.teacher_train import teacher_train
-from kinoflow.tasks.anticipation.text_options import PretrainOptions, RecordsOptions, TeacherOptions
+from kinoflow.tasks.anticipation.text_options import CombineOptions, PretrainOptions, RecordsOptions, TeacherOptions
 from kinoflow.training import checkpoint
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "anticipation"
@@ -192,8 +197,6 @@ def train(world: Path, out: Path, options: TeacherOptions, seed: int = 0, **more
 
 
 def tell(world: Path, out: Path, model: Path, **more) -> dict:
-    import json
-
     paths = out / "records.h5", out / "metrics.json"
     teacher_records(
         model, world / "actions.csv", world / "classes.json", *paths, RecordsOptions(name="toy"), device="cpu", **more
@@ -251,6 +254,46 @@ def test_tiny_bert_is_pretrained_and_finetuned(world, tmp_path):
     teacher_pretrain(world / "corpus.jsonl", language, tmp_path / "h.csv", tmp_path / "p", chosen, device="cpu")
     model = train(world, tmp_path, options(training={"steps": 3, "epochs": None}), pretrained=language)
     assert 0 <= tell(world, tmp_path, model)["teacher"]["action"]["top5"] <= 1
+
+
+def test_what_a_teacher_cannot_know_is_counted(world, tmp_path, caplog):
+    """A class that only the test has, and histories of eight actions for a model of five tokens."""
+    table = read_classes(world / "classes.json")
+    rows = [
+        replace(row, action=2, verb=1, noun=0) if row.split == "train" and row.action == 5 else row
+        for row in read_actions(world / "actions.csv")
+    ]
+    write_actions(tmp_path / "actions.csv", rows)
+    write_classes(tmp_path / "classes.json", table)
+    short = options(history={"last": None}, encoder={"tokens": "actions", "length": 5}, training={"epochs": 1})
+    with caplog.at_level(logging.INFO, "kinoflow"):
+        found = tell(tmp_path, tmp_path, train(tmp_path, tmp_path, short))
+    new = sum(row.split == "test" and row.action == 5 for row in rows)
+    assert (found["no_history"], found["new_actions"], found["cut_histories"]) == (10, new, 30) and new
+    assert (
+        f"80 actions: 10 without history, {new} new since the training, 30 histories cut to fit the model"
+        in caplog.text
+    )
+
+
+def test_two_teachers_are_combined_into_one_that_is_measured_alike(world, tmp_path):
+    files = []
+    for seed in (0, 1):
+        model = train(world, tmp_path / str(seed), options(training={"epochs": 1}), seed)
+        tell(world, tmp_path / str(seed), model)
+        files.append(tmp_path / str(seed) / "records.h5")
+    tables = world / "actions.csv", world / "classes.json"
+    for how, together in (("mean", np.mean), ("max", np.max)):
+        paths = tmp_path / f"{how}.h5", tmp_path / f"{how}.json"
+        teacher_combine(files, *tables, *paths, CombineOptions(how=how), ["test"])
+        made, single = recording.read_records(paths[0]), [recording.read_records(path) for path in files]
+        np.testing.assert_allclose(made.logits, together([each.logits for each in single], axis=0), atol=1e-6)
+        found = json.loads(paths[1].read_text())
+        assert (found["policy"], found["teachers"], found["teacher"]["rows"]) == ("order", 2, 80)
+    with pytest.raises(ConfigError, match="give the records of two or more"):
+        teacher_combine(files[:1], *tables, *paths, CombineOptions())
+    with pytest.raises(ConfigError, match="no segment is in the split 'late'"):
+        teacher_combine(files, *tables, *paths, CombineOptions(), ["late"])
 
 
 def test_options_that_do_not_fit_the_data_are_refused(world, tmp_path):

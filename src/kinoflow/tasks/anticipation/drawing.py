@@ -81,6 +81,22 @@ def _points(rows: Sequence[dict[str, float]], column: str) -> np.ndarray:
     return np.array([part.mean(axis=0) for part in parts if len(part)]).reshape(-1, 2)
 
 
+def lengths(found: Mapping[str, Mapping[int, float]]) -> str:
+    """Draw a line for each name: shares by the length of histories, {name: {actions: share}}."""
+    return style.svg(partial(_lengths, found=found), WIDTH, 3.2)
+
+
+def _lengths(figure: "Canvas", found: Mapping[str, Mapping[int, float]]) -> None:
+    axes = figure.subplots()
+    for number, (name, curve) in enumerate(found.items()):
+        places = sorted(curve)
+        axes.plot(places, [curve[place] for place in places], marker="o", markersize=4, label=name, **look(number))
+    axes.set_xlabel("actions of a history, at most")
+    axes.set_ylabel("top-5")
+    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    figure.legend(loc="outside lower center", ncols=3)
+
+
 def attention(maps: Sequence[np.ndarray], times: np.ndarray, labels: Sequence[str]) -> str:
     """Draw where each layer looks: weights (T, T) of attention, rows look at columns.
 

@@ -1,5 +1,7 @@
 """The stage `anticipation-section`: what students foresee, with and without a teacher, and where they look."""
 
+import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from kinoflow.report.results import labels_seen
 from kinoflow.report.section import Block, Callout, Column, Figure, Heading, Section, Table, Text, code
 from kinoflow.stage import Folder, In, Out
 from kinoflow.tasks.anticipation import data, drawing
-from kinoflow.tasks.anticipation.evaluate import window_of
+from kinoflow.tasks.anticipation.evaluate import STUDENT, TEACHER, Prediction, window_of
+from kinoflow.tasks.anticipation.mistakes import WORDS
 from kinoflow.tasks.anticipation.options import AnticipationSectionOptions
 from kinoflow.tasks.anticipation.results import Run, best_run, read_runs
 from kinoflow.tasks.anticipation.strips import examples
@@ -60,7 +63,8 @@ def anticipation_section(
         *_opening(runs, pairs, options),
         _results(runs, pairs),
         *_gains(pairs, table),
-        *_errors(runs),
+        *_errors(runs, pairs),
+        *_correlated(pairs[0][0] if pairs else best_run(runs)),
         *_curves(runs),
         *examples(pairs[0] if pairs else (best_run(runs),), rows, frames or (), options.videos),
         *_attention(runs, pairs, rows, table, features, root),
@@ -202,16 +206,47 @@ def _recalls(run: Run, other: Run, table: Classes) -> dict[int, float]:
     return {number: sum(shares) / len(shares) for number, shares in found.items()}
 
 
-def _errors(runs: Sequence[Run]) -> list[Block]:
-    rows = []
-    for run in runs:
+def _errors(runs: Sequence[Run], pairs: Sequence[Pair]) -> list[Block]:
+    """Return the table of who is right where: of pairs with the same student without a teacher as ``base``."""
+    rows: list[tuple[str, str, float]] = []
+    for pair in pairs:
+        seeds = sorted(pair[0].seeds.keys() & pair[1].seeds.keys())
+        counts = [_three(*(run.seeds[seed].predictions for run in pair)) for seed in seeds]
+        counts = [each for each in counts if each]
+        rows += [(pair[0].name, who, float(np.mean([each[who] for each in counts]))) for who in (counts or [{}])[0]]
+    paired = {row[0] for row in rows}
+    for run in (run for run in runs if run.name not in paired):
         counts = [result.metrics["errors"] for result in run.seeds.values() if "errors" in result.metrics]
         for who in counts[0] if counts else ():
             rows.append((run.name, who, float(np.mean([each.get(who, 0) for each in counts]))))
     if not rows:
         return []
     columns = (Column("run", "name"), Column("who is right"), Column("actions", "number", ".1f"))
-    return [Table("Who errs where", columns, tuple(rows), notes=("Mean over seeds.",))]
+    notes = ("Mean over seeds. Base: the same student without a teacher.",) if paired else ("Mean over seeds.",)
+    return [Table("Who errs where", columns, tuple(rows), notes=notes)]
+
+
+def _three(taught: Sequence[Prediction], alone: Sequence[Prediction]) -> dict[str, int]:
+    """Count the actions by whether teacher, student without and student with it are right; none where no teacher told."""
+    told = ((TEACHER, taught), (STUDENT, alone), (STUDENT, taught))
+    right = [{row.uid: row.predicted == row.label for row in rows if row.by == by} for by, rows in told]
+    uids = set.intersection(*map(set, right))
+    found = Counter(tuple(each[uid] for each in right) for uid in uids)
+    names = {
+        bits: ", ".join(f"{who} {WORDS[bit]}" for who, bit in zip((TEACHER, "base", STUDENT), bits, strict=True))
+        for bits in itertools.product((False, True), repeat=3)
+    }
+    return {name: found[bits] for bits, name in names.items()} if uids else {}
+
+
+def _correlated(run: Run) -> list[Block]:
+    """Return the classes whose probabilities rise and fall together the most, in the run's typical seed."""
+    told = run.seeds[run.typical()].metrics.get("correlated") or []
+    if not told:
+        return []
+    columns = (Column("class"), Column("class"), Column("correlation", "number", ".2f"))
+    rows = tuple((each["first"], each["second"], each["correlation"]) for each in told)
+    return [Table("Classes that are expected together", columns, rows, notes=(f"Of {code(run.name)}, one seed.",))]
 
 
 def _curves(runs: Sequence[Run]) -> list[Block]:

@@ -1,7 +1,7 @@
 """The stage that lets a teacher tell every segment's next action, beside guesses without a network."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from kinoflow.tasks.anticipation.outcome import outcome
 from kinoflow.tasks.anticipation.records import Records, write_records
 from kinoflow.tasks.anticipation.text_options import RecordsOptions, TeacherOptions
 from kinoflow.tasks.anticipation.tokens import read_lines
+
+if TYPE_CHECKING:
+    from kinoflow.tasks.anticipation.teacher import Trained
 
 
 def teacher_records(
@@ -87,6 +90,8 @@ def teacher_records(
         "last": asked.history.last,
         "parameters": sum(p.numel() for p in trained.model.parameters()),
         "no_history": int((made.lengths[measured] == 0).sum()),
+        "cut_histories": _cut(trained, past[measured]),
+        "new_actions": int((~np.isin(rows.action[measured], rows.action[_learnt(rows, asked)])).sum()),
         "teacher": _outcome(scores, rows, table, measured, made),
         **baselines(rows, made, table, asked, measured, options, read_lines(corpus) if corpus else []),
     }
@@ -102,6 +107,17 @@ def _measured(rows: Rows, asked: TeacherOptions, splits: list[str] | None) -> np
     if lost:
         raise ConfigError(f"splits: no segment is in the split {lost[0]!r} (splits there: {', '.join(there)})")
     return np.isin(rows.split.astype(str), wanted)
+
+
+def _learnt(rows: Rows, asked: TeacherOptions) -> np.ndarray:
+    """Return the rows that the teacher has learnt from, (N,) bool."""
+    return np.isin(rows.split.astype(str), asked.train_on) & ~np.isin(rows.recording.astype(str), asked.hold_out)
+
+
+def _cut(trained: "Trained", past: np.ndarray) -> int:
+    """Count the histories (N, H) of which the model cannot take all tokens: their earliest actions are cut off."""
+    names, most = trained.classes.texts, trained.model.encoder.length
+    return sum(len(trained.tokens.line([names[i] for i in row if i >= 0])) > most for row in past.tolist())
 
 
 def _outcome(
@@ -128,7 +144,7 @@ def baselines(
 
     lines: sequences of action texts; with some, ``ngram_text`` has learnt from those of known actions, too.
     """
-    train = np.isin(rows.split.astype(str), asked.train_on) & ~np.isin(rows.recording.astype(str), asked.hold_out)
+    train = _learnt(rows, asked)
     past, count = made.of(rows.action), len(table.names)
     model = Ngram(count, options.orders, options.prior).add(past[train], rows.action[train])
     known = measured & (made.lengths > 0)
@@ -151,6 +167,8 @@ def baselines(
 
 
 def _say(found: dict[str, Any]) -> None:
+    counts = (found["teacher"]["rows"], found["no_history"], found["new_actions"], found["cut_histories"])
+    log.info("%d actions: %d without history, %d new since the training, %d histories cut to fit the model", *counts)
     for name in ("teacher", "ngram_text", "ngram", "majority"):
         if name not in found:
             continue

@@ -186,6 +186,12 @@ class RecordsOptions(Options):
     prior: float = option(10.0, "how many sightings the shorter context counts as (n-gram)", "", gt=0, le=1e6)
 
 
+class CombineOptions(Options):
+    """How several teachers become one."""
+
+    how: Literal["mean", "max"] = option("mean", "of the scores of each class: their mean, or the largest", "")
+
+
 class ImportOptions(Options):
     """Where published teacher records come from."""
 
