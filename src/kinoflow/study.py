@@ -18,6 +18,7 @@ from kinoflow.room_runs import (
     DatasetName,
     LanguageRun,
     RecognitionRun,
+    ReleasedRun,
     Seed,
     SegmentationRun,
     SetsRun,
@@ -25,6 +26,7 @@ from kinoflow.room_runs import (
     TeacherRun,
 )
 
+OUTSIDE = "unknown (features from outside)"
 ROOMS = ("recognition", "segmentation", "alignment", "language", "teachers", "anticipation", "abstraction")
 
 
@@ -90,6 +92,7 @@ class Study(Options):
     anticipation: dict[Name, AnticipationRun] = option({}, "the students of anticipation, by name", "")
     taxonomies: dict[Name, TaxonomyRun] = option({}, "the taxonomies, by name", "")
     sets: dict[Name, SetsRun] = option({}, "the draws of abstraction sets, by name", "")
+    released: dict[Name, ReleasedRun] = option({}, "published releases of abstraction, by name", "")
     abstraction: dict[Name, AbstractionRun] = option({}, "the abstraction runs, by name", "")
     claims: dict[Name, ClaimOptions] = option({}, "what the study's runs are to show, by name", "")
     published: tuple[PublishedFigure, ...] = option(
@@ -111,7 +114,7 @@ class Study(Options):
 
     @model_validator(mode="after")
     def _references(self) -> Self:
-        if not self.datasets and not self.actions:
+        if not (self.datasets or self.actions or self.released):
             raise ValueError("datasets: this key must be given")
         for name, frames in self.frames.items():
             _refer(f"frames.{name}.dataset", frames.dataset, self.datasets)
@@ -151,8 +154,9 @@ class Study(Options):
     @model_validator(mode="after")
     def _rooms(self) -> Self:
         for room in ("recognition", "segmentation", "alignment", "abstraction"):
-            for name in getattr(self, room):
-                self._source(room, name)
+            for name, run in getattr(self, room).items():
+                if getattr(run, "released", None) is None:
+                    self._source(room, name)
         for name, run in self.recognition.items():
             _crops(f"recognition.{name}", run, self.datasets[dataset_of(self, *reads(self, "recognition", name))])
         for name, run in self.alignment.items():
@@ -200,7 +204,12 @@ class Study(Options):
                 raise ValueError(f"taxonomies.{name}.file: source: file needs it")
         for name, run in self.sets.items():
             _refer(f"sets.{name}.taxonomy", run.taxonomy, self.taxonomies)
+        if both := sorted(self.released.keys() & self.datasets.keys()):
+            raise ValueError(f"released.{both[0]}: a dataset has this name too; rename one of them")
         for name, run in self.abstraction.items():
+            if run.released is not None:
+                _refer(f"abstraction.{name}.released", run.released, self.released)
+                continue
             _refer(f"abstraction.{name}.sets", run.sets, self.sets)
             there = self.taxonomies[self.sets[run.sets].taxonomy].dataset
             here = dataset_of(self, *reads(self, "abstraction", name))
@@ -275,6 +284,8 @@ def seeds_of(study: Study, features: str) -> tuple[int | None, ...]:
 def reads(study: Study, room: str, name: str) -> tuple[str, str]:
     """Return what a run reads: the section of the config, and the key in it."""
     run = getattr(study, room)[name]
+    if getattr(run, "released", None) is not None:
+        return "released", run.released
     if getattr(run, "dataset", None) is not None:
         return "datasets", run.dataset
     if getattr(run, "features", None) is not None:
@@ -298,7 +309,7 @@ def labels_seen(study: Study, features: str) -> str:
     """Say in words which labels the network had seen that makes a set of features."""
     run = study.features[features]
     if run.source == "files":
-        return "unknown (features from outside)"
+        return OUTSIDE
     if not isinstance(run.weights, RunWeights):
         known = {"none": "none (weights as they are drawn)"}
         published = f"those of the published weights {run.weights}"
