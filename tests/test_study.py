@@ -106,6 +106,11 @@ REFUSALS = {
     "abstraction.sam.sets: there is no 'lost'; known are: some": {"abstraction": {"sam": {"sets": "lost"}}},
     "features: with released, leave features out": {"abstraction": {"sam": {"released": "x"}}},
     "features: this key must be given": {"abstraction": {"bare": {"sets": "some"}}},
+    "abstraction.sam.validation: 'others' is of another taxonomy": {
+        "taxonomies": {"second": {"dataset": "mine"}},
+        "sets": {"others": {"taxonomy": "second"}},
+        "abstraction": {"sam": {"validation": "others"}},
+    },
     "abstraction.bare.released: there is no 'lost'; known are: none": {"abstraction": {"bare": {"released": "lost"}}},
     "released.mine: a dataset has this name too": {
         "released": {"mine": {"dataset": "moments", "metadata": "/metadata"}}

@@ -217,15 +217,20 @@ class AbstractionRun(Seeded, AbstractionOptions):
     released: Name | None = option(
         None, "in place of features and sets: the published ones of a release, a key of released", ""
     )
+    validation: Name | None = option(
+        None,
+        "a key of sets whose sets to name are named during training, which training.keep: best goes by; empty: none",
+        "",
+    )
     test: AbstractionTestOptions = option(AbstractionTestOptions(), "how it is tested", "")
     tests: dict[Name, AbstractionTestOptions] = option({}, "further tests of the same weights, by name", "")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        for name in ("features", "sets"):
+        for name in ("features", "sets", "validation"):
             given = getattr(self, name) is not None
             if self.released is not None and given:
                 raise ValueError(f"{name}: with released, leave {name} out")
-            if self.released is None and not given:
+            if self.released is None and not given and name != "validation":
                 raise ValueError(f"{name}: this key must be given (or released)")
         return self

@@ -17,10 +17,16 @@ MODEL = "model.safetensors"
 # What a run reads stands in its inputs, its seed and further tests in its paths.
 FILES = (
     *("frames", "features", "dataset", "seeds", "tests", "weights", "initial", "steps", "narration"),
-    *("actions", "folder", "language", "recipes", "records", "sets", "released", "teacher"),
+    *("actions", "folder", "language", "recipes", "records", "sets", "released", "validation", "teacher"),
 )
 RELEASED_SETS = ("train.json", "test.json", "rankings.json")  # rankings are sets with an odd one, too
-TABLES = {"actions": "actions", "corpus": "corpora", "recipes": "corpora", "sets": "sets"}  # sections of the config
+TABLES = {
+    "actions": "actions",
+    "corpus": "corpora",
+    "recipes": "corpora",
+    "sets": "sets",
+    "validation": "sets",
+}  # sections of the config
 
 
 class Runs:
@@ -166,6 +172,20 @@ class Runs:
             return [f"{annotated}/classes.txt"] if annotated and asked else []
 
         return path
+
+    def test_flags(self, room: str) -> Callable[..., str]:
+        """Return the flags of a test's files, and the one that names the file of the published code's lines about it.
+
+        A run that asks for such lines (log_lines) has them beside those of its training; they are no output.
+        """
+
+        def text(wildcards: Any, input: Any) -> str:
+            run = self._run(room, wildcards)
+            folder = f"{run.folder(self._study, int(wildcards.seed))}/logs"
+            lines = f" --summary {folder}/{run.name}{wildcards.test}_summary.txt" if run.options.log_lines else ""
+            return flags(wildcards, input) + lines
+
+        return text
 
     def test(self, room: str) -> Callable[[Any], str]:
         """Return the resolved options of a run's main test, or of the further one that ``{test}`` names."""

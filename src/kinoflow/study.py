@@ -211,6 +211,10 @@ class Study(Options):
                 _refer(f"abstraction.{name}.released", run.released, self.released)
                 continue
             _refer(f"abstraction.{name}.sets", run.sets, self.sets)
+            if run.validation is not None:
+                _refer(f"abstraction.{name}.validation", run.validation, self.sets)
+                if self.sets[run.validation].taxonomy != self.sets[run.sets].taxonomy:
+                    raise ValueError(f"abstraction.{name}.validation: {run.validation!r} is of another taxonomy")
             there = self.taxonomies[self.sets[run.sets].taxonomy].dataset
             here = dataset_of(self, *reads(self, "abstraction", name))
             if here != there:

@@ -77,6 +77,10 @@ def test_a_release_takes_the_place_of_features_sets_and_taxonomy(name):
     assert runs.taxonomy("abstraction", "vectors.safetensors")(wildcards) == f"{folder}/vectors.safetensors"
     subject = name.split("-")[1]
     assert runs.data("abstraction")(wildcards) == f"--dataset {subject}"
+    assert runs.table_of("abstraction", "validation", "test.json")(wildcards) == []
+    evaluated = SimpleNamespace(run="cosine", seed="0", test="-outlier_last")
+    lines = f"results/{name}/abstraction/cosine/seed-0/logs/cosine-outlier_last_summary.txt"
+    assert runs.test_flags("abstraction")(evaluated, {}) == f" --summary {lines}"
     assert f"70-abstraction-{subject}" in RunSections(layout, runs).names()
 
 

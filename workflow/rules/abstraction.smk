@@ -97,6 +97,7 @@ use rule train as abstraction_train with:
         vectors=flow.runs.taxonomy("abstraction", "vectors.safetensors"),
         segments=flow.runs.table("abstraction", "segments"),
         features=flow.runs.shards("abstraction"),
+        validation=flow.runs.table_of("abstraction", "validation", "test.json"),
         weights=flow.runs.extractor("abstraction"),
         basis=flow.runs.basis("abstraction"),
         frames=flow.runs.frames_below("abstraction"),
@@ -138,7 +139,7 @@ rule abstraction_evaluate:
     params:
         code=flow.code("kinoflow.tasks.abstraction.evaluate:abstraction_evaluate"),
         options=flow.runs.test("abstraction"),
-        files=runs.flags,
+        files=flow.runs.test_flags("abstraction"),
     shell:
         "python -m kinoflow abstraction-evaluate {params.files} --metrics {output.metrics}"
         " --predictions {output.predictions} --placed {output.placed} --options {params.options:q} --log {log}"
