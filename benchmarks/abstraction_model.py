@@ -1,6 +1,6 @@
 """Set abstraction: a training step, a forward pass and a ranking against the plain ways to compute them.
 
-    python benchmarks/abstraction_model.py      about six minutes; --repeats 3; --small for a trial; --json FILE adds lines
+    python benchmarks/abstraction_model.py      about eight minutes; --repeats 3; --small for a trial; --json FILE adds lines
 
 A step: 256 sets of 4 features of 2048 columns, K 512, F 2048, E 300, 391 nodes: forward, both losses, backward, Adam. Float32,
 one thread. Against it: the form that evaluates every pair of a subset and a set that holds it (65 calls of a relation), and the
@@ -9,10 +9,11 @@ Ranking: records of 4 references and 5 queries, together against one at a time, 
 """
 
 import argparse
+import statistics
 from itertools import combinations
 from typing import Any
 
-from measure import Case, compare, measure, table, write_line
+from measure import Case, Comparison, compare, measure, table, write_line
 
 FULL = {"sets": 256, "inputs": 2048, "bottleneck": 512, "width": 2048, "embedding": 300, "nodes": 391}
 SMALL = {"sets": 32, "inputs": 256, "bottleneck": 64, "width": 256, "embedding": 30, "nodes": 40}
@@ -29,33 +30,51 @@ def main() -> None:
     agreement = measure(Case("agreement", agree, {"shape": shape}, imports)).value
     print(f"outputs differ by {agreement:.1e} of their largest value at most (wanted: 1e-5)")
     for way, wanted in (("every pair", 2.7), ("each subset once", 1.1)):
-        pair = compare(
-            *(Case(f"step, {each}", step, {"shape": shape, "way": each}, imports) for each in (WAYS[0], way)),
-            given.repeats,
-        )
-        print(table([*pair.first, *pair.second]))
-        ratio = sum(run.value for run in pair.second) / sum(run.value for run in pair.first)
-        print(f"step: {ratio:.2f} x as fast as with {way} (wanted: {wanted})")
-        write_line(
-            given.json, {"benchmark": "abstraction step", "against": way, "ratio_of_steps": ratio} | pair.record()
-        )
+        ratio = steps(shape, way, given.repeats, given.json)
+        print(f"step: {ratio:.2f} x as fast as with {way}, the median of {given.repeats} (wanted: {wanted})")
     for n in (4, 5):
-        runs = [
-            measure(Case(f"forward, n = {n}, {w}", forward, {"shape": shape, "way": w, "n": n}, imports))
-            for w in WAYS[:2]
-        ]
-        print(table(runs))
-        write_line(given.json, {"benchmark": "abstraction forward", "n": n, "cpu": [run.value for run in runs]})
+        forwards(shape, n, given.repeats, given.json)
+    ratio = rankings(shape, given.repeats, given.json)
+    print(f"ranking: {ratio:.2f} x as fast as one record at a time, the median of {given.repeats} (wanted: 5)")
+
+
+def steps(shape: dict[str, int], way: str, repeats: int, file: str | None) -> float:
+    """Measure training steps against another way; print CPU and peak memory, return the median of the ratios."""
+    ours, other = (Case(f"step, {each}", step, {"shape": shape, "way": each}, imports) for each in (WAYS[0], way))
+    pair = compare(ours, other, repeats)
+    return _told(pair, {"benchmark": "abstraction step", "against": way}, file)
+
+
+def forwards(shape: dict[str, int], n: int, repeats: int, file: str | None) -> None:
+    """Measure forward passes of sets of n; print their medians and peak memory."""
+    ours, other = (
+        Case(f"forward, n = {n}, {way}", forward, {"shape": shape, "way": way, "n": n}, imports) for way in WAYS[:2]
+    )
+    pair = compare(ours, other, repeats)
+    ratio = _told(pair, {"benchmark": "abstraction forward", "n": n}, file)
+    print(f"forward, n = {n}: {ratio:.2f} x as fast as with {WAYS[1]}, the median of {repeats}")
+
+
+def rankings(shape: dict[str, int], repeats: int, file: str | None) -> float:
+    """Measure 300 rankings together against one at a time; return the median of the ratios."""
     records = {"shape": shape, "records": 300}
     pair = compare(
         Case("300 rankings together", ranking, records | {"together": True}, imports),
         Case("one record at a time", ranking, records | {"together": False}, imports),
-        given.repeats,
+        repeats,
     )
+    return _told(pair, {"benchmark": "abstraction ranking"}, file)
+
+
+def _told(pair: Comparison, about: dict[str, Any], file: str | None) -> float:
+    """Print runs and medians of what the functions measured themselves (CPU-seconds); return the median of second / first."""
     print(table([*pair.first, *pair.second]))
-    ratio = sum(run.value for run in pair.second) / sum(run.value for run in pair.first)
-    print(f"ranking: {ratio:.2f} x as fast as one record at a time (wanted: 5)")
-    write_line(given.json, {"benchmark": "abstraction ranking", "ratio": ratio} | pair.record())
+    for runs in (pair.first, pair.second):
+        seconds = statistics.median(run.value for run in runs)
+        print(f"  {runs[0].name}: {seconds:.2f} CPU-s by itself, the median of {len(runs)}")
+    ratio = statistics.median(b.value / a.value for a, b in zip(pair.first, pair.second, strict=True))
+    write_line(file, about | {"median_ratio": ratio} | pair.record())
+    return ratio
 
 
 # ---------------------------------------------------------------- what is measured

@@ -3,9 +3,10 @@
 import pytest
 
 from kinoflow.config import merge
+from kinoflow.labels_seen import labels_seen
 from kinoflow.layout import Layout
 from kinoflow.shard_rules import ShardRules
-from kinoflow.study import Study, dataset_of, labels_seen, reads
+from kinoflow.study import Study, dataset_of, reads
 
 BASE = {
     "study": "trial",
@@ -172,6 +173,17 @@ REFUSALS = {
     "taxonomies.tree.file: source: file needs it": {"taxonomies": {"tree": {"source": "file"}}},
     "sets.some.taxonomy: there is no 'lost'; known are: tree": {"sets": {"some": {"taxonomy": "lost"}}},
     "abstraction.sam.sets: there is no 'lost'; known are: some": {"abstraction": {"sam": {"sets": "lost"}}},
+    "features: with released, leave features out": {"abstraction": {"sam": {"released": "x"}}},
+    "features: this key must be given": {"abstraction": {"bare": {"sets": "some"}}},
+    "abstraction.sam.validation_sets: 'others' is of another taxonomy": {
+        "taxonomies": {"second": {"dataset": "mine"}},
+        "sets": {"others": {"taxonomy": "second"}},
+        "abstraction": {"sam": {"validation_sets": "others"}},
+    },
+    "abstraction.bare.released: there is no 'lost'; known are: none": {"abstraction": {"bare": {"released": "lost"}}},
+    "released.mine: a dataset has this name too": {
+        "released": {"mine": {"dataset": "moments", "metadata": "/metadata"}}
+    },
     "claims.x.treatment: there is no 'lost'; known are: same": {
         "claims": {"x": {"claim": "a", "room": "alignment", "treatment": "lost", "baseline": 0, "metric": "tau.test"}}
     },

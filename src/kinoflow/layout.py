@@ -14,7 +14,7 @@ from kinoflow.datasets.options import DatasetOptions, FolderSource, KitchenSourc
 from kinoflow.datasets.published.options import AnnotationsOptions, VideoAnnotationsOptions
 from kinoflow.features.options import RunWeights
 from kinoflow.options import resolved, short_hash
-from kinoflow.room_runs import ActionsRun, CorpusRun, SetsRun, TaxonomyRun
+from kinoflow.room_runs import ActionsRun, CorpusRun, ReleasedRun, SetsRun, TaxonomyRun
 from kinoflow.study import ROOMS, FeaturesRun, FlowRun, FramesRun, PcaRun, Study, dataset_of, reads, seeds_of
 
 LABEL_FILES = ("labels", "splits")  # given to the index as files; their content is what counts
@@ -144,6 +144,7 @@ class Run:
     subject: str  # what the report's section of it is called after
     dataset: Dataset | None
     reads: dict[int | None, Shards]  # by seed, where each has its own; None: for all of them. Empty: no shards
+    released: "Table | None" = None  # the release that it reads, in place of a dataset's tables, shards and sets
 
     def shards(self, seed: int) -> Shards | None:
         """Return the shards that one seed reads; None if it reads none."""
@@ -180,6 +181,7 @@ class Layout:
         self.corpora = {name: self._corpus(name, run) for name, run in study.corpora.items()}
         self.taxonomies = {name: self._taxonomy(name, run) for name, run in study.taxonomies.items()}
         self.sets = {name: self._sets(name, run) for name, run in study.sets.items()}
+        self.released = {name: self._released(name, run) for name, run in study.released.items()}
         self.runs = {
             (room, name): self._run(room, name, run) for room in ROOMS for name, run in getattr(study, room).items()
         }
@@ -189,6 +191,8 @@ class Layout:
         if room in WORDS or getattr(options, "folder", None) or getattr(options, "toy", None):
             return Run(room, name, options, subject, None, {})
         section, read = reads(self.study, room, name)
+        if section == "released":
+            return Run(room, name, options, read, None, {}, self.released[read])
         dataset = self.datasets[dataset_of(self.study, section, read)]
         shards = getattr(self, section) if section != "datasets" else {}
         if section in ("frames", "flow"):
@@ -220,6 +224,9 @@ class Layout:
     def _sets(self, name: str, run: SetsRun) -> Table:
         taxonomy = self.taxonomies[run.taxonomy]
         return Table(name, f"{taxonomy.folder}/sets/{short_hash(resolved(run, ('taxonomy',)))}", run, taxonomy.dataset)
+
+    def _released(self, name: str, run: ReleasedRun) -> Table:
+        return Table(name, f"released-{name}-{short_hash(resolved(run, ('metadata',)))}", run)
 
     @property
     def shards(self) -> list[Shards]:

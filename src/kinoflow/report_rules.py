@@ -16,6 +16,7 @@ FILES = {  # keys below which the rooms' sections of the config name files and f
     "corpora": ("path",),
     "anticipation": ("folder",),
     "taxonomies": TAXONOMY_FILES,
+    "released": ("metadata",),
 }
 
 

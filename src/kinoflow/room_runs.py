@@ -9,6 +9,7 @@ from kinoflow.options import Form, Name, Options, UserPath, option
 from kinoflow.tasks.abstraction.options import (
     AbstractionOptions,
     AbstractionTestOptions,
+    ReleasedOptions,
     SetsOptions,
     TaxonomyOptions,
 )
@@ -237,10 +238,36 @@ class SetsRun(SetsOptions):
     seed: int = option(0, "what is drawn follows from it", "", ge=0, le=2**32 - 1)
 
 
+class ReleasedRun(ReleasedOptions):
+    """One published release of abstraction: taxonomy, vectors, features and sets, as its authors had them."""
+
+    metadata: UserPath = option(
+        ..., "the folder of the published files, as `kinoflow abstraction-metadata` brings them", ""
+    )
+
+
 class AbstractionRun(Seeded, AbstractionOptions):
     """One named abstraction run: the features and sets that it reads, its seeds, and how it is trained and tested."""
 
-    features: Name = option(..., "the features to read, a key of features or of pca", "")
-    sets: Name = option(..., "the sets, a key of sets", "")
+    features: Name | None = option(None, "the features to read, a key of features or of pca", "")
+    sets: Name | None = option(None, "the sets, a key of sets", "")
+    released: Name | None = option(
+        None, "in place of features and sets: the published ones of a release, a key of released", ""
+    )
+    validation_sets: Name | None = option(
+        None,
+        "a key of sets whose sets to name are named during training, which training.keep: best goes by; empty: none",
+        "",
+    )
     test: AbstractionTestOptions = option(AbstractionTestOptions(), "how it is tested", "")
     tests: dict[Name, AbstractionTestOptions] = option({}, "further tests of the same weights, by name", "")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        for name in ("features", "sets", "validation_sets"):
+            given = getattr(self, name) is not None
+            if self.released is not None and given:
+                raise ValueError(f"{name}: with released, leave {name} out")
+            if self.released is None and not given and name != "validation_sets":
+                raise ValueError(f"{name}: this key must be given (or released)")
+        return self

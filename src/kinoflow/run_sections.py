@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from kinoflow.labels_seen import OUTSIDE, labels_seen
 from kinoflow.layout import Layout, Run
 from kinoflow.options import resolved
-from kinoflow.runs import MODEL, TABLES, Runs, frames_of, index_table
-from kinoflow.study import labels_seen, reads
+from kinoflow.runs import MODEL, TABLES, Runs, frames_of, table_path
+from kinoflow.study import reads
 
 ORDERS = {"recognition": 30, "segmentation": 40, "alignment": 50, "anticipation": 60, "abstraction": 70}  # of sections
 TIMED = ("recognition", "segmentation")  # rooms that measure how long their networks take
@@ -54,14 +55,15 @@ class RunSections:
 
     def table(self, room: str, name: str) -> Callable[[Any], str]:
         """Return a table of the dataset of a section."""
-        return lambda wildcards: index_table(self._of(room, wildcards.name)[0].dataset, name)
+        return lambda wildcards: table_path(self._of(room, wildcards.name)[0], name)
 
     def table_of(self, room: str, key: str, file: str) -> Callable[[Any], str]:
         """Return a file of the table (actions, sets) that the first run of a section names."""
 
         def path(wildcards: Any) -> str:
             run = self._of(room, wildcards.name)[0]
-            return f"data/{getattr(self._layout, TABLES[key])[getattr(run.options, key)].folder}/{file}"
+            table = run.released or getattr(self._layout, TABLES[key])[getattr(run.options, key)]
+            return f"data/{table.folder}/{file}"
 
         return path
 
@@ -125,6 +127,8 @@ class RunSections:
             features = study.pca[name].features if section == "pca" else name
             if section in ("features", "pca"):
                 read[run.name] = labels_seen(study, features)
+            elif section == "released":
+                read[run.name] = OUTSIDE
         return read
 
     def _of(self, room: str, subject: str) -> list[Run]:

@@ -17,9 +17,17 @@ MODEL = "model.safetensors"
 # What a run reads stands in its inputs, its seed and further tests in its paths.
 FILES = (
     *("frames", "features", "dataset", "seeds", "tests", "weights", "initial", "steps", "narration"),
-    *("actions", "folder", "language", "recipes", "records", "sets", "teacher", "teachers", "toy"),
+    *("actions", "folder", "language", "recipes", "records", "sets", "released", "validation_sets"),
+    *("teacher", "teachers", "toy"),
 )
-TABLES = {"actions": "actions", "corpus": "corpora", "recipes": "corpora", "sets": "sets"}  # sections of the config
+RELEASED_SETS = ("train.json", "test.json", "rankings.json")  # rankings are sets with an odd one, too
+TABLES = {
+    "actions": "actions",
+    "corpus": "corpora",
+    "recipes": "corpora",
+    "sets": "sets",
+    "validation_sets": "sets",
+}  # sections of the config
 
 
 class Runs:
@@ -70,7 +78,10 @@ class Runs:
         """Return a file of the table (actions, corpus, sets) that ``key`` of a run names; none where it names none."""
 
         def path(wildcards: Any) -> list[str]:
-            options = self._run(room, wildcards).options
+            run = self._run(room, wildcards)
+            options = run.options
+            if run.released and key == "sets":
+                return [f"data/{run.released.folder}/{file}"] if file in RELEASED_SETS else []
             if room == "ensembles":  # what its teachers read
                 options = self._layout.study.teachers[options.teachers[0]]
             name = getattr(options, key)
@@ -82,7 +93,10 @@ class Runs:
         """Return a file of the taxonomy that a run's sets are drawn from."""
 
         def path(wildcards: Any) -> str:
-            sets = self._layout.study.sets[self._run(room, wildcards).options.sets]
+            run = self._run(room, wildcards)
+            if run.released:
+                return f"data/{run.released.folder}/{file}"
+            sets = self._layout.study.sets[run.options.sets]
             return f"data/{self._layout.taxonomies[sets.taxonomy].folder}/{file}"
 
         return path
@@ -198,6 +212,20 @@ class Runs:
 
         return path
 
+    def test_flags(self, room: str) -> Callable[..., str]:
+        """Return the flags of a test's files, and the one that names the file of the published code's lines about it.
+
+        A run that asks for such lines (log_lines) has them beside those of its training; they are no output.
+        """
+
+        def text(wildcards: Any, input: Any) -> str:
+            run = self._run(room, wildcards)
+            folder = f"{run.folder(self._study, int(wildcards.seed))}/logs"
+            lines = f" --summary {folder}/{run.name}{wildcards.test}_summary.txt" if run.options.log_lines else ""
+            return flags(wildcards, input) + lines
+
+        return text
+
     def test(self, room: str) -> Callable[[Any], str]:
         """Return the resolved options of a run's main test, or of the further one that ``{test}`` names."""
 
@@ -211,7 +239,10 @@ class Runs:
         """Return the shards that a run's seed reads, in their order; none if it reads videos."""
 
         def paths(wildcards: Any) -> list[str]:
-            found = self._run(room, wildcards).shards(int(wildcards.seed))
+            run = self._run(room, wildcards)
+            if run.released:
+                return [f"data/{run.released.folder}/features.h5"]
+            found = run.shards(int(wildcards.seed))
             return found.files if found else []
 
         return paths
@@ -239,13 +270,16 @@ class Runs:
     def table(self, room: str, name: str) -> Callable[[Any], str]:
         """Return a table (videos, segments) of the dataset that a run reads."""
 
-        return lambda wildcards: index_table(self._run(room, wildcards).dataset, name)
+        return lambda wildcards: table_path(self._run(room, wildcards), name)
 
     def data(self, room: str) -> Callable[[Any], str]:
         """Return the flags that say what is known of the dataset that a run reads, beside its tables."""
 
         def text(wildcards: Any) -> str:
-            dataset = self._run(room, wildcards).dataset
+            run = self._run(room, wildcards)
+            if run.released:
+                return f"--dataset {run.released.name}"
+            dataset = run.dataset
             if dataset is None:
                 return ""
             mirror = f" --mirror {str(dataset.options.mirror).lower()}" if room in MIRRORED else ""
@@ -294,6 +328,11 @@ def frames_of(shards: Shards | None) -> Shards | None:
     while shards and not isinstance(shards.options, FramesRun):
         shards = shards.below
     return shards
+
+
+def table_path(run: Run, name: str) -> str:
+    """Return a table (videos, segments) of what a run reads: of its dataset, or of a release."""
+    return f"data/{run.released.folder}/{name}.csv" if run.released else index_table(run.dataset, name)
 
 
 def index_table(dataset: Dataset, name: str) -> str:

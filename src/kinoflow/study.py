@@ -19,6 +19,7 @@ from kinoflow.room_runs import (
     EnsembleRun,
     LanguageRun,
     RecognitionRun,
+    ReleasedRun,
     Seed,
     SegmentationRun,
     SetsRun,
@@ -109,6 +110,7 @@ class Study(Options):
     summaries: dict[Name, SummaryRun] = option({}, "means over teachers or students, by name", "")
     taxonomies: dict[Name, TaxonomyRun] = option({}, "the taxonomies, by name", "")
     sets: dict[Name, SetsRun] = option({}, "the draws of abstraction sets, by name", "")
+    released: dict[Name, ReleasedRun] = option({}, "published releases of abstraction, by name", "")
     abstraction: dict[Name, AbstractionRun] = option({}, "the abstraction runs, by name", "")
     claims: dict[Name, ClaimOptions] = option({}, "what the study's runs are to show, by name", "")
     published: tuple[PublishedFigure, ...] = option(
@@ -130,7 +132,7 @@ class Study(Options):
 
     @model_validator(mode="after")
     def _references(self) -> Self:
-        if not (self.datasets or self.actions or self.toys):
+        if not (self.datasets or self.actions or self.toys or self.released):
             raise ValueError("datasets: this key must be given")
         for name, frames in self.frames.items():
             _refer(f"frames.{name}.dataset", frames.dataset, self.datasets)
@@ -170,8 +172,9 @@ class Study(Options):
     @model_validator(mode="after")
     def _rooms(self) -> Self:
         for room in ("recognition", "segmentation", "alignment", "abstraction"):
-            for name in getattr(self, room):
-                self._source(room, name)
+            for name, run in getattr(self, room).items():
+                if getattr(run, "released", None) is None:
+                    self._source(room, name)
         for name, run in self.recognition.items():
             _crops(f"recognition.{name}", run, self.datasets[dataset_of(self, *reads(self, "recognition", name))])
         for name, run in self.alignment.items():
@@ -242,8 +245,19 @@ class Study(Options):
                 raise ValueError(f"taxonomies.{name}.file: source: file needs it")
         for name, run in self.sets.items():
             _refer(f"sets.{name}.taxonomy", run.taxonomy, self.taxonomies)
+        if both := sorted(self.released.keys() & self.datasets.keys()):
+            raise ValueError(f"released.{both[0]}: a dataset has this name too; rename one of them")
         for name, run in self.abstraction.items():
+            if run.released is not None:
+                _refer(f"abstraction.{name}.released", run.released, self.released)
+                continue
             _refer(f"abstraction.{name}.sets", run.sets, self.sets)
+            if run.validation_sets is not None:
+                _refer(f"abstraction.{name}.validation_sets", run.validation_sets, self.sets)
+                if self.sets[run.validation_sets].taxonomy != self.sets[run.sets].taxonomy:
+                    raise ValueError(
+                        f"abstraction.{name}.validation_sets: {run.validation_sets!r} is of another taxonomy"
+                    )
             there = self.taxonomies[self.sets[run.sets].taxonomy].dataset
             here = dataset_of(self, *reads(self, "abstraction", name))
             if here != there:
@@ -317,6 +331,8 @@ def seeds_of(study: Study, features: str) -> tuple[int | None, ...]:
 def reads(study: Study, room: str, name: str) -> tuple[str, str]:
     """Return what a run reads: the section of the config, and the key in it."""
     run = getattr(study, room)[name]
+    if getattr(run, "released", None) is not None:
+        return "released", run.released
     if getattr(run, "dataset", None) is not None:
         return "datasets", run.dataset
     if getattr(run, "features", None) is not None:
@@ -334,35 +350,6 @@ def dataset_of(study: Study, section: str, name: str) -> str:
     if below and getattr(run, below) is not None:
         return dataset_of(study, below, getattr(run, below))
     return run.dataset
-
-
-def labels_seen(study: Study, features: str) -> str:
-    """Say in words which labels the network had seen that makes a set of features."""
-    run = study.features[features]
-    if run.source == "files":
-        return "unknown (features from outside)"
-    return _seen_by_run(study, run.weights) if isinstance(run.weights, RunWeights) else _seen_by_file(run.weights)
-
-
-def _seen_by_file(weights: str) -> str:
-    known = {"none": "none (weights as they are drawn)"}
-    published = f"those of the published weights {weights}"
-    return known.get(weights, published if weights.startswith("torchvision:") else "unknown (a file's weights)")
-
-
-def _seen_by_run(study: Study, place: RunWeights) -> str:
-    """Say the same of the network of a run, with what it began with."""
-    if place.study not in (None, study.study) or place.room == "anticipation":
-        return f"those of the {place.room} run {place.run}"
-    if place.room == "recognition":
-        heads = study.recognition[place.run].heads
-        return f"{', '.join(heads)} (the recognition run {place.run})"
-    run = study.alignment[place.run]
-    first = run.weights or run.initial
-    told = [_seen_by_run(study, first) if first else _seen_by_file(run.network.weights)]
-    told += ["phases"] if run.algorithm == "classification" else []
-    told += ["where segments begin and end"] if run.clips != "videos" else []
-    return f"{', '.join(told)} (the alignment run {place.run})"
 
 
 def _has_seeds(key: str, seeds: tuple[int, ...], other: str, known: tuple[int, ...]) -> None:

@@ -11,17 +11,20 @@ from kinoflow.layout import TAXONOMY_FILES, Layout, Table
 from kinoflow.options import resolved
 from kinoflow.run_state import RunState
 from kinoflow.stock import said
-from kinoflow.store.files import sha256_of
+from kinoflow.store.files import key_of, quick_hash, sha256_of
 
 RECIPES = {"steps": "recipes.txt", "sentences": "sentences.jsonl"}  # of the embedded dataset, by the form of a corpus
-SOURCES = ("dataset", "path", "taxonomy", "seed", *TAXONOMY_FILES)  # keys that name what is read, or are told otherwise
+# Keys that name what is read, or are told otherwise; `dataset` of a release says which one it is.
+SOURCES = ("dataset", "path", "taxonomy", "seed", *TAXONOMY_FILES)
+RELEASED = ("metadata",)
 
 
 class TableRules:
-    """Every table of one ``kind``: actions, corpora, taxonomies or sets. ``{table}`` is the folder below data/."""
+    """Every table of one ``kind``: actions, corpora, taxonomies, sets or releases. ``{table}`` is the folder below data/."""
 
     def __init__(self, layout: Layout, state: RunState, kind: str):
         self.state, self.taxonomies, self.flags = state, layout.taxonomies, FLAGS.get(kind, {})
+        self._sources = RELEASED if kind == "released" else SOURCES
         self.by_folder: dict[str, Table] = {table.folder: table for table in getattr(layout, kind).values()}
 
     def folders(self) -> str:
@@ -30,7 +33,7 @@ class TableRules:
 
     def options(self, wildcards: Any) -> str:
         """Return the resolved options as one JSON text."""
-        return resolved(self._table(wildcards).options, SOURCES)
+        return resolved(self._table(wildcards).options, self._sources)
 
     def seed(self, wildcards: Any) -> int:
         """Return the seed of what is drawn."""
@@ -79,6 +82,14 @@ class TableRules:
             return " ".join(f"{key} {_content(path)}" for key, path in found if path)
 
         return text
+
+    def release(self, wildcards: Any) -> str:
+        """Return what tells the published files of a release from others: names, sizes and samples of their content."""
+        if not self.state.main:
+            return ""
+        run = self._table(wildcards).options
+        files = sorted(path for path in Path(run.metadata).glob(f"*{run.dataset}_*") if path.is_file())
+        return key_of(*(f"{path.name} {quick_hash(path)}" for path in files))
 
     def _table(self, wildcards: Any) -> Table:
         return self.by_folder[wildcards.table]

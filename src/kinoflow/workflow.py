@@ -27,7 +27,7 @@ from kinoflow.store.files import sha256_of, write_json
 from kinoflow.study import Study
 from kinoflow.table_rules import TableRules
 
-TABLES = ("actions", "corpora", "toys", "taxonomies", "sets")
+TABLES = ("actions", "corpora", "toys", "taxonomies", "sets", "released")
 GPU = "KINOFLOW_GPU"
 GPU_DEVICES = ("nvidia[0-9]*", "kfd")  # of CUDA and of ROCm
 

@@ -58,6 +58,38 @@ rule abstraction_sets:
         " --test {output.test} --rankings {output.rankings} --odd {output.odd} --options {params.options:q} --log {log}"
 
 
+rule abstraction_released:
+    input:
+        flow.begin,
+    output:
+        videos="data/{table}/videos.csv",
+        segments="data/{table}/segments.csv",
+        features="data/{table}/features.h5",
+        taxonomy="data/{table}/taxonomy.json",
+        vectors="data/{table}/vectors.safetensors",
+        train="data/{table}/train.json",
+        test="data/{table}/test.json",
+        rankings="data/{table}/rankings.json",
+    log:
+        "logs/sets/{table}/released.log",
+    wildcard_constraints:
+        table=flow.tables["released"].folders(),
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=needs.memory(32000),
+        runtime=needs.minutes(240),
+    params:
+        code=flow.code("kinoflow.tasks.abstraction.released:abstraction_released"),
+        options=flow.tables["released"].options,
+        content=flow.tables["released"].release,
+        user=flow.tables["released"].user("metadata"),
+    shell:
+        "python -m kinoflow abstraction-released {params.user} --videos {output.videos} --segments {output.segments}"
+        " --features {output.features} --taxonomy {output.taxonomy} --vectors {output.vectors} --train {output.train}"
+        " --test {output.test} --rankings {output.rankings} --options {params.options:q} --log {log}"
+
+
 use rule train as abstraction_train with:
     input:
         sets=flow.runs.table_of("abstraction", "sets", "train.json"),
@@ -65,6 +97,7 @@ use rule train as abstraction_train with:
         vectors=flow.runs.taxonomy("abstraction", "vectors.safetensors"),
         segments=flow.runs.table("abstraction", "segments"),
         features=flow.runs.shards("abstraction"),
+        validation=flow.runs.table_of("abstraction", "validation_sets", "test.json"),
         weights=flow.runs.extractor("abstraction"),
         basis=flow.runs.basis("abstraction"),
         frames=flow.runs.frames_below("abstraction"),
@@ -106,7 +139,7 @@ rule abstraction_evaluate:
     params:
         code=flow.code("kinoflow.tasks.abstraction.evaluate:abstraction_evaluate"),
         options=flow.runs.test("abstraction"),
-        files=runs.flags,
+        files=flow.runs.test_flags("abstraction"),
     shell:
         "python -m kinoflow abstraction-evaluate {params.files} --metrics {output.metrics}"
         " --predictions {output.predictions} --placed {output.placed} --options {params.options:q} --log {log}"

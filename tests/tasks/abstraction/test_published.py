@@ -111,6 +111,23 @@ def test_rows_of_features_have_their_names(tmp_path):
     assert published.read_features(tmp_path / "own.npz")[1].shape == (2, 3)
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".pth"])
+def test_written_features_are_read_again(tmp_path, suffix):
+    x = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    published.write_features(tmp_path / f"named{suffix}", ["b", "a", "ü"], x)
+    names, found = published.read_features(tmp_path / f"named{suffix}")
+    assert names == ("b", "a", "ü") and (found == x).all()
+    with pytest.raises(DataError, match="2 names for 3 features"):
+        published.write_features(tmp_path / f"wrong{suffix}", ["a", "b"], x)
+
+
+def test_features_without_names_are_written_as_published(tmp_path):
+    published.write_features(tmp_path / "bare.pth", [], np.eye(2))
+    assert published.read_features(tmp_path / "bare.pth", ["a", "b"])[1].tolist() == [[1, 0], [0, 1]]
+    with pytest.raises(DataError, match="0 names for 2 features"):
+        published.write_features(tmp_path / "bare.npz", [], np.eye(2))
+
+
 def cases():
     found = json.loads((GOLDEN / "run_names.json").read_text())
     for case in found["cases"]:

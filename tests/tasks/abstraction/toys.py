@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from kinoflow.store.shards import writing
+from kinoflow.store.tables import READABLE, Segment, Video, write
 from kinoflow.tasks.abstraction import set_files, taxonomy_files, vectors
 from kinoflow.tasks.abstraction.evaluate import abstraction_evaluate
 from kinoflow.tasks.abstraction.items import load_items
@@ -15,7 +17,7 @@ from kinoflow.tasks.abstraction.options import (
     VectorsOptions,
 )
 from kinoflow.tasks.abstraction.sets import draw_odd, draw_rankings, draw_sets
-from kinoflow.tasks.abstraction.toy import abstraction_toy
+from kinoflow.tasks.abstraction.toy import WIDTH, clips, lines
 from kinoflow.tasks.abstraction.train import abstraction_train
 
 # Section k of the spec.
@@ -66,7 +68,7 @@ def make(folder: Path, seed: int = 0, train=8000, test=1000, rankings=200, odd=8
     """Write the toy dataset, its taxonomy and vectors, its sets and records."""
     toy = Toy(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    abstraction_toy(toy.shard, toy / "videos.csv", toy / "segments.csv", toy.tree, seed)
+    _write(toy, seed)
     tree = taxonomy_files.read(toy.tree)
     taxonomy_files.write(toy / "taxonomy.json", tree)
     semantic = vectors.make(tree, VectorsOptions(kind="graph", width=32, seed=seed))
@@ -80,6 +82,21 @@ def make(folder: Path, seed: int = 0, train=8000, test=1000, rankings=200, odd=8
     sized = [draw_odd(tree, items, n, odd, options, rng) for n in (3, 4, 5)]
     set_files.write_rankings(toy / "odd.json", [record for group in sized for record in group])
     return toy
+
+
+def _write(toy: Toy, seed: int) -> None:
+    """Write features, tables and tree: every clip is a video of its own."""
+    names, features, classes = clips(seed)
+    films, rows = [], []
+    with writing(toy.shard, {"blocks": "{}"}, frames=False, width=WIDTH, dtype="float32") as writer:
+        for name, feature, label in zip(names, features, classes, strict=True):
+            split = name.partition("-")[0]
+            writer.add(name, feature[None], [0.5])
+            films.append(Video(video=name, path=name, split=split, duration=1.0, status=READABLE))
+            rows.append(Segment(segment=f"{name}#0", video=name, start=0.0, end=1.0, action=label, split=split))
+    write(toy / "videos.csv", films, Video)
+    write(toy / "segments.csv", rows, Segment)
+    toy.tree.write_text("".join(f"{line}\n" for line in lines()))
 
 
 def options(steps: int | None = None, **more) -> AbstractionOptions:

@@ -283,11 +283,11 @@ def test_two_teachers_are_combined_into_one_that_is_measured_alike(world, tmp_pa
         tell(world, tmp_path / str(seed), model)
         files.append(tmp_path / str(seed) / "records.h5")
     tables = world / "actions.csv", world / "classes.json"
-    for how, together in (("mean", np.mean), ("max", np.max)):
+    for how, joined in (("mean", np.mean), ("max", np.max)):
         paths = tmp_path / f"{how}.h5", tmp_path / f"{how}.json"
         teacher_combine(files, *tables, *paths, CombineOptions(how=how), ["test"])
         made, single = recording.read_records(paths[0]), [recording.read_records(path) for path in files]
-        np.testing.assert_allclose(made.logits, together([each.logits for each in single], axis=0), atol=1e-6)
+        np.testing.assert_allclose(made.logits, joined([each.logits for each in single], axis=0), atol=1e-6)
         found = json.loads(paths[1].read_text())
         assert (found["policy"], found["teachers"], found["teacher"]["rows"]) == ("order", 2, 80)
     with pytest.raises(ConfigError, match="give the records of two or more"):

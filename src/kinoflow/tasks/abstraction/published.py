@@ -148,6 +148,21 @@ def read_features(path: str | Path, names: Sequence[str] | None = None) -> tuple
     return tuple(map(str, names)), x
 
 
+def write_features(path: str | Path, names: Sequence[str], x: np.ndarray) -> None:
+    """Write features (N, D) with their names as .npz or .pth; a .pth without names is a bare tensor, as published."""
+    x, bare = np.ascontiguousarray(x, np.float32), not names and Path(path).suffix != ".npz"
+    if not bare and len(names) != len(x):
+        raise DataError(f"{path}: there are {len(names)} names for {len(x)} features")
+    with replacing(path) as new, open(new, "wb") as file:
+        if Path(path).suffix == ".npz":
+            np.savez(file, features=x, names=np.array(names))
+        else:
+            import torch
+
+            rows = torch.from_numpy(x)
+            torch.save(rows if bare else {"features": rows, "path": list(names)}, file)
+
+
 def _npz(path: str | Path, *needed: str) -> Any:
     try:
         with np.load(path, allow_pickle=False) as arrays:

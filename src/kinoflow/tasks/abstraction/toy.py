@@ -6,10 +6,8 @@ more that has nothing to do with these: one of three looks of its class, noise, 
 
 import numpy as np
 
-from kinoflow.stage import Out
-from kinoflow.store.files import write_text
-from kinoflow.store.shards import writing
-from kinoflow.store.tables import READABLE, Segment, Video, write
+from kinoflow.stage import State
+from kinoflow.store.files import replacing, write_text
 
 GROUPS, SUBGROUPS, CLASSES, LOOKS, SCENES = 4, 3, 3, 3, 8
 WIDTH = 48  # columns of features
@@ -17,27 +15,26 @@ COUNTS = {"train": 60, "test": 20}  # clips of each class
 HIERARCHY, CLASS, NOISE, SCENE = 0.4, 0.3, 0.5, 0.5  # amplitudes; that of looks is 1
 
 
-def abstraction_toy(shard: Out, videos: Out, segments: Out, tree: Out, seed: int = 0) -> None:
-    """Write the toy dataset: a shard with a feature for each clip, the tables, the tree of classes as indented text.
+def abstraction_toy(folder: State, seed: int = 0) -> None:
+    """Write the toy dataset as feature files, labels and a taxonomy, which workflow/studies/abstraction-toy.yaml reads.
 
-    shard: the feature shard to write
-    videos: the table of videos to write; each clip is one
-    segments: the table of labelled segments to write
-    tree: the taxonomy to write
+    A file for each class and split, features/<split>-<class>.npy, has a row for every clip, one each second; labels.csv says
+    so, tree.txt is the taxonomy as indented text.
+
+    folder: the folder to write into
     seed: of all that is drawn
     """
-    names, features, classes = clips(seed)
-    rows, films = [], []
-    for name, label in zip(names, classes, strict=True):
-        split = name.partition("-")[0]
-        films.append(Video(video=name, path=name, split=split, duration=1.0, status=READABLE))
-        rows.append(Segment(segment=f"{name}#0", video=name, start=0.0, end=1.0, action=label, split=split))
-    with writing(shard, {"blocks": "{}"}, frames=False, width=WIDTH, dtype="float32") as writer:
-        for name, feature in zip(names, features, strict=True):
-            writer.add(name, feature[None], [0.5])
-    write(videos, films, Video)
-    write(segments, rows, Segment)
-    write_text(tree, "".join(f"{line}\n" for line in lines()))
+    _, features, classes = clips(seed)
+    rows, first = ["video,start,end,action,split"], 0
+    for split, count in COUNTS.items():
+        for label in dict.fromkeys(classes):
+            name = f"{split}-{label}.npy"
+            with replacing(folder / "features" / name) as new, open(new, "wb") as file:
+                np.save(file, features[first : first + count])
+            rows += [f"{name},{second},{second + 1},{label},{split}" for second in range(count)]
+            first += count
+    write_text(folder / "labels.csv", "".join(f"{row}\n" for row in rows))
+    write_text(folder / "tree.txt", "".join(f"{line}\n" for line in lines()))
 
 
 def lines() -> list[str]:
