@@ -1,5 +1,7 @@
 """Measures of sets against the published numbers and by their definitions."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from kinoflow.metrics.abstraction import (
     bootstrap,
     cosine_distances,
     human_agreement,
+    in_top,
     kendall,
     ranks,
     spearman,
@@ -54,6 +57,25 @@ def test_equal_values_share_their_mean_rank():
 
 def test_a_cosine_divides_by_the_smallest_length_at_least():
     assert cosine_distances(np.zeros((1, 2)), np.ones((1, 3, 2))).tolist() == [[1, 1, 1]]
+
+
+@relaxed
+@given(st.integers(0, 1000), st.floats(1e-3, 1e3), st.floats(1e-3, 1e3))
+def test_a_cosine_does_not_care_how_long_vectors_are(seed, first, second):
+    rng = np.random.default_rng(seed)
+    centre, vectors = rng.standard_normal((3, 5)), rng.standard_normal((3, 4, 5))
+    found = cosine_distances(first * centre, second * vectors)
+    np.testing.assert_allclose(found, cosine_distances(centre, vectors), rtol=1e-9, atol=1e-12)
+
+
+@relaxed
+@given(st.integers(0, 1000), st.integers(1, 6))
+def test_more_guesses_are_never_worse_and_all_nodes_are_always_enough(seed, nodes):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 3, (4, nodes, 7)).astype(float)  # with ties
+    labels = rng.integers(0, nodes, (4, 7))
+    right = [in_top(scores, labels, k) for k in range(1, nodes + 1)]
+    assert all((fewer <= more).all() for fewer, more in pairwise(right)) and right[-1].all()
 
 
 def test_the_odd_one_must_be_among_the_farthest_and_of_equals_the_first_counts():
