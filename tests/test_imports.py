@@ -37,6 +37,7 @@ ALWAYS = {
     "kinoflow.features.backbones": {"torch"},
     "kinoflow.features.bn_inception": {"torch"},
     "kinoflow.features.extract": {"torch"},
+    "kinoflow.features.resnet3d": {"torch"},
     "kinoflow.features.small": {"torch"},
     "kinoflow.features.transforms": {"torch"},
     "kinoflow.features.weights": {"torch"},

@@ -67,6 +67,18 @@ class RunSections:
 
         return path
 
+    def taxonomy(self, room: str, file: str) -> Callable[[Any], list[str]]:
+        """Return a file of the taxonomy that the first run of a section names; none where a release has it."""
+
+        def path(wildcards: Any) -> list[str]:
+            run = self._of(room, wildcards.name)[0]
+            if run.released:
+                return []
+            sets = self._layout.sets[run.options.sets]
+            return [f"data/{self._layout.taxonomies[sets.options.taxonomy].folder}/{file}"]
+
+        return path
+
     def shards(self, room: str) -> Callable[[Any], list[str]]:
         """Return the shards that the first run of a section reads with its first seed; none if it reads none."""
 

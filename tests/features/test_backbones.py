@@ -29,6 +29,7 @@ QUICK = {
     "swin_t": (64, 0, 768),
     "swin3d_t": (32, 4, 768),
     "r3d_18": (32, 4, 512),
+    "resnet3d50": (32, 4, 2048),
 }
 MEMORY = 8000  # MB that a network of the long test may take
 
@@ -114,7 +115,7 @@ def test_there_are_pictures_and_video_networks_and_nothing_else():
     known = names()
     assert {"small", "resnet50", "vit_b_16", "r3d_18", "mvit_v2_s"} <= set(known)
     assert not [name for name in known if "deeplab" in name or "rcnn" in name or "raft" in name or "quantized" in name]
-    assert is_video("swin3d_t") and not is_video("swin_t") and not is_video("small")
+    assert is_video("resnet3d50") and is_video("swin3d_t") and not is_video("swin_t") and not is_video("small")
 
 
 def test_a_wrong_name_is_answered_with_the_nearest_ones():

@@ -154,6 +154,7 @@ rule abstraction_section:
         sets=flow.sections.table_of("abstraction", "sets", "test.json"),
         segments=flow.sections.table("abstraction", "segments"),
         frames=flow.sections.pictures("abstraction"),
+        comparison=flow.sections.taxonomy("abstraction", "comparison.json"),
     output:
         f"results/{flow.study}/sections/70-abstraction-{{name}}.json",
     log:

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from kinoflow.errors import ConfigError
+from kinoflow.features.resnet3d import ResNet3d
 from kinoflow.features.small import Small
 from kinoflow.features.transforms import Pictures, published
 
-SMALL = "small"
+SMALL, RESNET3D = "small", "resnet3d50"
 VIDEO_CLIP = 16  # frames that torchvision's video networks were trained on
 CLASSIFIERS = (nn.Linear, nn.Conv2d, nn.Conv3d)
 
@@ -19,8 +20,8 @@ CLASSIFIERS = (nn.Linear, nn.Conv2d, nn.Conv3d)
 
 
 def names() -> list[str]:
-    """Return the names of all networks: the small one, and torchvision's for classifying pictures and videos."""
-    return [SMALL, *_torchvision_names(video=False), *_torchvision_names(video=True)]
+    """Return the names of all networks: the small one, the 3D ResNet, torchvision's for classifying pictures and videos."""
+    return [SMALL, RESNET3D, *_torchvision_names(video=False), *_torchvision_names(video=True)]
 
 
 def is_video(name: str) -> bool:
@@ -29,7 +30,7 @@ def is_video(name: str) -> bool:
         return False
     if name not in names():
         raise ConfigError(f"backbone: there is no network {name!r}; {_nearest(name, names())}")
-    return name in _torchvision_names(video=True)
+    return name == RESNET3D or name in _torchvision_names(video=True)
 
 
 def _torchvision_names(video: bool) -> list[str]:
@@ -65,6 +66,8 @@ def member(name: str, weights: str) -> Any:
 
 def usual_pictures(name: str, weights: Any = None) -> Pictures:
     """Return how pictures are made ready for a network: as published with ``weights`` (a member) or with its default ones."""
+    if name == RESNET3D:  # as its weights come from a file, what is usual for networks of 224 pixels
+        return Pictures(256, 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     return Pictures() if name == SMALL else published((weights or member(name, "DEFAULT")).transforms())
 
 
@@ -78,6 +81,8 @@ def build(name: str, side: int) -> nn.Module:
     """
     if name == SMALL:
         return Small()
+    if name == RESNET3D:
+        return ResNet3d()
     from torchvision.models import get_model
 
     if name in (

@@ -9,6 +9,8 @@ from tests.tasks.abstraction import toys
 
 from kinoflow.errors import DataError
 from kinoflow.report import section as sections
+from kinoflow.store.files import write_json
+from kinoflow.tasks.abstraction import taxonomy_files, vectors
 from kinoflow.tasks.abstraction.comparison import rho, told
 from kinoflow.tasks.abstraction.figures import Thumbnails, abstraction_section
 from kinoflow.tasks.abstraction.options import AbstractionSectionOptions, AbstractionTestOptions
@@ -44,11 +46,11 @@ def files(folder, name, runs=RUNS):
     return [folder / run / "seed-0" / name for run in runs]
 
 
-def made(toy, finished, path, runs=RUNS, **options):
+def made(toy, finished, path, runs=RUNS, comparison=None, **options):
     names = ("metrics.json", "predictions.csv", "placed.csv", "model.safetensors")
     inputs = [files(finished, name, runs) for name in names]
     wanted = AbstractionSectionOptions(**options)
-    abstraction_section(*inputs, toy / "test.json", toy / "segments.csv", path, wanted)
+    abstraction_section(*inputs, toy / "test.json", toy / "segments.csv", path, wanted, comparison=comparison)
     return sections.read(path)
 
 
@@ -69,6 +71,15 @@ def test_the_section_tells_all_runs_with_their_baselines_in_the_same_tables(toy,
     assert odd.rows[-1][2:6] == ("33.3", "25.0", "20.0", "26.1")
     spaces = next(table for caption, table in found.items() if "every space" in caption)
     assert "raw features have 48 columns" in spaces.rows[3][3]
+
+
+def test_kinds_of_vectors_are_compared_where_their_table_is_given(toy, finished, tmp_path):
+    tree, known = taxonomy_files.read(toy / "taxonomy.json"), vectors.read(toy / "vectors.safetensors")
+    table = {"used": "graph codes", "kinds": {"graph codes": vectors.similarity_table(tree, known.nodes)}}
+    write_json(tmp_path / "comparison.json", table)
+    section = made(toy, finished, tmp_path / "section.json", ("sam",), tmp_path / "comparison.json")
+    (shown,) = (block for caption, block in tables(section).items() if caption.startswith("Mean cosine of two nodes"))
+    assert shown.rows[0][0] == "graph codes" and shown.rows[0][-1] == "yes"
 
 
 def test_sets_rankings_and_odd_ones_are_shown(toy, finished, tmp_path):

@@ -5,8 +5,11 @@ import pytest
 from tests.tasks.abstraction.clips import kitchen, shard, tables
 
 from kinoflow.errors import ConfigError, DataError
+from kinoflow.store.tables import Segment, Video, write
 from kinoflow.tasks.abstraction.edits import without
 from kinoflow.tasks.abstraction.items import item_features, listed, load_items
+from kinoflow.tasks.abstraction.options import SamplingOptions
+from kinoflow.tasks.abstraction.sets import draw_sets
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +31,26 @@ def test_clips_are_the_rows_that_are_no_phases(files, taxonomy):
     assert taxonomy.category(items.first[0]) == f"{verb} {noun}"
     assert items.place["v00.mp4#1"] == 1
     assert items.take([5, 3]).names == (items.names[5], items.names[3])
+
+
+def test_rows_of_one_stretch_are_a_clip_of_several_classes(tmp_path, taxonomy):
+    first, second, third = taxonomy.categories[:3]
+    rows = [("a.mp4", first), ("a.mp4", second), ("b.mp4", third), ("b.mp4", "no class")]
+    segments = [
+        Segment(segment=f"{video}#{number}", video=video, start=0.0, end=1.0, action=action, split="train")
+        for number, (video, action) in enumerate(rows)
+    ]
+    write(tmp_path / "segments.csv", segments, Segment)
+    films = [
+        Video(video=name, path=name, split="train", recording=name, status="readable") for name in ("a.mp4", "b.mp4")
+    ]
+    write(tmp_path / "videos.csv", films, Video)
+    files = (tmp_path / "segments.csv", tmp_path / "videos.csv")
+    items = load_items(*files, taxonomy, ["train"], max_missing=0.25)
+    assert items.names == ("a.mp4#0", "b.mp4#2") and items.labels.tolist() == [[0, 1], [2, -1]]
+    sets = draw_sets(taxonomy, items, 50, SamplingOptions(members=2, max_root_fraction=1), np.random.default_rng(0))
+    assert {*map(tuple, np.sort(sets.items).tolist())} == {(0, 1)}  # never a video beside itself
+    assert set(sets.classes.ravel().tolist()) == {0, 1, 2}
 
 
 def test_held_out_recordings_are_left_out_or_alone(files, taxonomy):

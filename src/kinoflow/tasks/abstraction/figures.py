@@ -12,9 +12,11 @@ from kinoflow.report import section as sections
 from kinoflow.report.results import labels_seen
 from kinoflow.report.section import Block, Callout, Figure, Heading, Section, Text, code
 from kinoflow.stage import In, Out
+from kinoflow.store.files import parse_json
 from kinoflow.store.shards import COLOURS, Shard
 from kinoflow.store.tables import Segment, read
-from kinoflow.tasks.abstraction import comparison, drawing, results, set_files
+from kinoflow.tasks.abstraction import comparison as tables
+from kinoflow.tasks.abstraction import drawing, results, set_files
 from kinoflow.tasks.abstraction.options import AbstractionSectionOptions
 from kinoflow.tasks.abstraction.pictures import Row, Tile, sheet
 from kinoflow.tasks.abstraction.results import Run
@@ -37,6 +39,7 @@ def abstraction_section(
     section: Out,
     options: AbstractionSectionOptions,
     frames: list[In] | None = None,
+    comparison: In | None = None,
 ) -> None:
     """Make the report's section on the abstraction runs of a dataset.
 
@@ -48,6 +51,7 @@ def abstraction_section(
     segments: the dataset's table of labelled segments
     section: the section file to write
     frames: shards of the dataset's frames, for pictures of clips; without them sets are shown without
+    comparison: the table of kinds of vectors, as `kinoflow taxonomy` writes it
     """
     runs, first = results.read_runs(metrics, predictions, placed, models)
     names = sorted({run.dataset for run in runs})
@@ -56,20 +60,21 @@ def abstraction_section(
     main, tree = runs[0], first.taxonomy
     blocks = [
         *_opening(runs, options.seen),
-        comparison.runs_table(runs),
+        tables.runs_table(runs),
         Heading("Naming what a set has in common"),
-        comparison.naming_table(runs, "exact", "Subsets named right, in percent, by their size: exactly"),
-        comparison.naming_table(
+        tables.naming_table(runs, "exact", "Subsets named right, in percent, by their size: exactly"),
+        tables.naming_table(
             runs, "tied", "Subsets named right, in percent: any of the nearest common ancestors counts"
         ),
         Text(_ties(main)),
         Heading("The odd one out, and completing sets"),
-        comparison.odd_table(runs),
-        comparison.completion_table(runs),
-        comparison.spaces_table(main),
+        tables.odd_table(runs),
+        tables.completion_table(runs),
+        tables.spaces_table(main),
         *_people(main),
         Heading("The taxonomy"),
         *drawing.blocks(tree),
+        *_vectors(comparison),
     ]
     if options.sets:
         seed = main.typical()
@@ -139,6 +144,11 @@ def _people(run: Run) -> list[Block]:
     if not agreement:
         return []
     return [Text(f"People agree with each other by rho {_mean(agreement):.2f} on the mean over annotated records.")]
+
+
+def _vectors(comparison: Path | None) -> list[Block]:
+    """Return the table of how alike nodes are by their distance, for every kind of vectors."""
+    return [drawing.vectors_table(parse_json(comparison.read_text("utf-8")))] if comparison else []
 
 
 # ---------------------------------------------------------------- sets to look at

@@ -59,12 +59,18 @@ class Items:
 
 def listed(names: Iterable[str], classes: Iterable[Sequence[int]]) -> Items:
     """Make clips that are whole videos, from names and the labels of each, as a published list has them."""
-    names, rows = tuple(names), [tuple(row) for row in classes]
-    labels = np.full((len(names), max(map(len, rows), default=1)), -1, np.int32)
+    names = tuple(names)
+    zeros = np.zeros(len(names))
+    return Items(names, _filled(classes), names, zeros, zeros + np.inf, ("",) * len(names), names)
+
+
+def _filled(classes: Iterable[Iterable[int]]) -> np.ndarray:
+    """Return labels of each clip as rows, (V, L) int32, filled up with -1."""
+    rows = [tuple(row) for row in classes]
+    labels = np.full((len(rows), max(map(len, rows), default=1)), -1, np.int32)
     for row, given in zip(labels, rows, strict=True):
         row[: len(given)] = given
-    zeros = np.zeros(len(names))
-    return Items(names, labels, names, zeros, zeros + np.inf, ("",) * len(names), names)
+    return labels
 
 
 def load_items(
@@ -80,8 +86,9 @@ def load_items(
 ) -> Items:
     """Return the clips of some splits whose class has a node and, if shards are given, whose video has features there.
 
-    head: the column of segments.csv with the class. hold_out: recordings that are left out, or, with ``only_held_out``, the
-    only ones that are taken. Clips are sorted as they stand in the table.
+    Rows of the same stretch of a video are one clip with several classes, called after the first of them. head: the column
+    of segments.csv with the class. hold_out: recordings that are left out, or, with ``only_held_out``, the only ones that
+    are taken. Clips are sorted as they stand in the table.
 
     Raises DataError if a larger share than ``max_missing`` cannot be used, or a video is not in the table of videos.
     """
@@ -97,14 +104,20 @@ def load_items(
         if getattr(row, head) not in classless and row.video not in featureless
     ]
     _tell(segments, len(rows), len(kept), classless, featureless, max_missing)
+    clips: dict[tuple[str, float, float], tuple[Segment, str]] = {}
+    labels: dict[tuple[str, float, float], dict[int, None]] = {}
+    for row, recording in kept:
+        stretch = (row.video, row.start, row.end)
+        clips.setdefault(stretch, (row, recording))
+        labels.setdefault(stretch, {})[taxonomy.label(getattr(row, head))] = None
     return Items(
-        tuple(row.segment for row, _ in kept),
-        np.array([[taxonomy.label(getattr(row, head))] for row, _ in kept], np.int32).reshape(-1, 1),
-        tuple(row.video for row, _ in kept),
-        np.array([row.start for row, _ in kept], np.float64),
-        np.array([row.end for row, _ in kept], np.float64),
-        tuple(row.text for row, _ in kept),
-        tuple(recording for _, recording in kept),
+        tuple(row.segment for row, _ in clips.values()),
+        _filled(labels.values()),
+        tuple(row.video for row, _ in clips.values()),
+        np.array([row.start for row, _ in clips.values()], np.float64),
+        np.array([row.end for row, _ in clips.values()], np.float64),
+        tuple(row.text for row, _ in clips.values()),
+        tuple(recording for _, recording in clips.values()),
     )
 
 
