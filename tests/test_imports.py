@@ -22,7 +22,7 @@ LEVELS = (
     ("media", "training"),
     ("datasets", "features"),
     ("tasks",),
-    ("config", "study", "room_runs", "layout", "document", "fingerprint", "watch", "arguments", "command"),
+    ("config", "study", "labels_seen", "room_runs", "layout", "document", "fingerprint", "watch", "arguments", "command"),
     (
         *("workflow", "run_state", "runs", "run_sections", "stock", "cli", "__main__", "launch", "needs"),
         *("dataset_rules", "shard_rules", "table_rules", "report_rules"),
@@ -60,7 +60,6 @@ ALWAYS = {
     "kinoflow.tasks.alignment.colours": {"torch"},
     "kinoflow.tasks.alignment.embed": {"torch"},
     "kinoflow.tasks.alignment.encoders": {"torch"},
-    "kinoflow.tasks.alignment.extract": {"torch"},
     "kinoflow.tasks.alignment.loss": {"torch"},
     "kinoflow.tasks.alignment.model": {"torch"},
     "kinoflow.tasks.alignment.positions": {"torch"},

@@ -76,7 +76,8 @@ def test_every_default_is_allowed(name):
         try:
             model.model_validate(values)
         except ValidationError as error:
-            assert {item["type"] for item in error.errors()} == {"missing"}
+            wrong = [item for item in error.errors() if "this key must be given" not in item["msg"]]
+            assert {item["type"] for item in wrong} <= {"missing"}
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -238,9 +239,11 @@ def test_no_refusal_speaks_of_python_and_each_names_a_place_of_the_config(change
         changed = {re.sub(r"\.", r"\.", str(part)) for place, more, _ in changes for part in (*place, *more)}
         for line in str(error).splitlines():
             assert line.startswith("config.yaml: ")
-            if ": there is no " not in line:  # a name that is referred to: the words are kinoflow.config's
-                assert not JARGON.search(line)
             key = line.split(": ")[1]
+            if ": there is no " in line:  # a name that is referred to, perhaps by what has not changed: in kinoflow's words
+                assert key.split(".")[0] in FULL
+                continue
+            assert not JARGON.search(line)
             assert any(part in key for part in changed), line
 
 

@@ -198,6 +198,8 @@ class AnticipationRun(Seeded, AnticipationOptions):
         given = [key for key in ("actions", "features", "frames", "folder", "teacher") if getattr(self, key)]
         if self.toy and given:
             raise ValueError(f"toy: with {given[0]}, leave toy out")
+        if not self.toy and not self.actions:
+            raise ValueError("actions: this key must be given (or toy)")
         return self
 
     @model_validator(mode="after")
