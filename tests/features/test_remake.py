@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.features.extract import features
@@ -16,6 +17,7 @@ from kinoflow.store import tables
 from kinoflow.store.files import sha256_of
 from kinoflow.store.shards import Shard
 from kinoflow.store.tables import READABLE, Probed
+from kinoflow.training import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +65,19 @@ def test_components_of_each_task_take_the_task(films, tmp_path):
         made([films / "v1.mp4"], origin, tmp_path / "run", task="soup")
 
 
-def test_a_network_of_a_run_that_cannot_be_read_is_told_in_its_own_words(films, tmp_path):
-    (tmp_path / "model.safetensors").write_bytes(b"no checkpoint")
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [(None, "this is no safetensors file"), (torch.nn.Linear(1, 1), "features cannot be made: .*does not say its")],
+)
+def test_a_network_of_a_run_that_cannot_be_read_is_told_in_its_own_words(films, tmp_path, network, said):
+    if network is None:
+        (tmp_path / "model.safetensors").write_bytes(b"no checkpoint")
+    else:
+        checkpoint.save(tmp_path / "model.safetensors", network, {"frames": {"dataset": "kitchen"}})
     attrs = {"extractor": json.dumps({"from": "video", "backbone": "trained"})}
     attrs["weights"] = sha256_of(tmp_path / "model.safetensors")
     with (
-        pytest.raises(DataError, match="features cannot be made: .*this is no safetensors file"),
+        pytest.raises(DataError, match=said),
         remade([films / "v0.mp4"], Origin.of(attrs), tmp_path, tmp_path / "model.safetensors", "cpu"),
     ):
         pass

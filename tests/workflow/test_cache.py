@@ -4,6 +4,7 @@ import re
 import shutil
 
 import pytest
+from tests.conftest import ROOT
 from tests.workflow.project import Project
 
 CACHED = ("pca_partial", "pca_fit", "pca_apply")
@@ -61,9 +62,9 @@ def test_the_cache_tells_shards_and_other_videos_apart(places):
     assert "fit.log" in logs and len([name for name in logs if name.startswith("partial")]) == 1
 
 
-def test_rules_whose_results_are_kept_repeat_their_wildcards_in_params_and_begin_from_nothing(finished):
+def test_rules_whose_results_are_kept_repeat_their_wildcards_in_params_and_begin_from_nothing():
     """The cache knows params and no wildcards; a file that is carried on would stand in its way."""
-    text = "".join(path.read_text() for path in sorted((finished.place / "workflow/rules").glob("*.smk")))
+    text = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
     rules = {
         name: body for name, body in re.findall(r"^rule (\w+):\n((?:\n|    .*\n)+)", text, re.M) if "cache:" in body
     }
