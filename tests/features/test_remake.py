@@ -67,7 +67,10 @@ def test_components_of_each_task_take_the_task(films, tmp_path):
 
 @pytest.mark.parametrize(
     ("network", "said"),
-    [(None, "this is no safetensors file"), (torch.nn.Linear(1, 1), "features cannot be made: .*does not say its")],
+    [
+        (None, "this is no safetensors file"),
+        (torch.nn.Linear(1, 1), "features cannot be made: .*this is no checkpoint of a recognition run"),
+    ],
 )
 def test_a_network_of_a_run_that_cannot_be_read_is_told_in_its_own_words(films, tmp_path, network, said):
     if network is None:
