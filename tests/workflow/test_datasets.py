@@ -27,6 +27,7 @@ def videos_table(project) -> dict[str, dict[str, str]]:
         return {row["video"]: row for row in csv.DictReader(file)}
 
 
+@pytest.mark.long
 def test_real_clips_run_to_the_report(fresh, shared):
     source = {"kind": "folder", "path": str(shared / "data/videos")}
     dataset = {"source": source, "exclude": ["*.csv", "*.md"], "shards": 2}

@@ -27,6 +27,7 @@ pca:
 """
 
 
+@pytest.mark.long  # .ci/run does so with all rooms
 def test_the_embedded_dataset_is_rendered_and_read_in_one_call(fresh):
     (fresh.place / "study.yaml").write_text(KITCHEN)
     ran = fresh.snakemake()
