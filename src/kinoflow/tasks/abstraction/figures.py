@@ -226,7 +226,7 @@ def _rankings(rows: "Sequence[Placed]", pictures: Thumbnails, count: int, who: s
         tiles = tuple(
             Tile(
                 pictures[row.video],
-                (pictures.action(row.video), f"told {row.distance:.2f}", f"true {row.truth:.2f}"),
+                (pictures.action(row.video), f"told {max(0.0, row.distance):.2f}", f"true {max(0.0, row.truth):.2f}"),
                 row.truth == best,
                 i == 0,
             )
