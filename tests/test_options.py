@@ -240,9 +240,7 @@ def test_no_refusal_speaks_of_python_and_each_names_a_place_of_the_config(change
         for line in str(error).splitlines():
             assert line.startswith("config.yaml: ")
             key = line.split(": ")[1]
-            if (
-                ": there is no " in line
-            ):  # a name that is referred to, perhaps by what has not changed: in kinoflow's words
+            if ": there is no " in line:  # a name that is referred to, perhaps by what has not changed
                 assert key.split(".")[0] in FULL
                 continue
             assert not JARGON.search(line)

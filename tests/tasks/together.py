@@ -85,6 +85,6 @@ def trains_alike(folder: Path, port: int, stage: ModuleType, train: Callable[[Pa
 
 
 def rows(path: Path) -> list[dict[str, float]]:
-    """Return the rows of a history, without what only the first row has."""
+    """Return the rows of a history."""
     head, *lines = (line.split(",") for line in path.read_text().splitlines())
     return [dict(zip(head, map(float, line), strict=True)) for line in lines]

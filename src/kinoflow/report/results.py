@@ -86,3 +86,12 @@ def at(value: Any, keys: Iterable[str]) -> Any:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def told(values: Iterable[float]) -> str:
+    """Say shares of several seeds: ``91.2% (86.0–94.0)``, the mean and the range; ``91.2%`` of one seed, "" of none."""
+    shares = [100 * value for value in values]
+    if not shares:
+        return ""
+    ends = f" ({min(shares):.1f}–{max(shares):.1f})" if len(shares) > 1 else ""
+    return f"{sum(shares) / len(shares):.1f}%{ends}"

@@ -7,10 +7,10 @@
         Callout("LSNet beats TSM on fast verbs in every seed.", "finding"),
     ), summary="LSNet tells apart what TSM cannot."))
 
-Orders in use: 10 data, 20 features and PCA, 30 recognition, 40 segmentation, 50 alignment, 60 anticipation, 70 abstraction,
-80 claims; the page puts time and memory last. Every text may hold any file name: what cannot be shown, or would change how the
-text around it reads (control characters, bytes that are no UTF-8, marks that turn the direction of writing), becomes a
-visible escape such as ``\\xff`` here, and the page escapes everything else.
+Orders in use: 10 data, 20 features and PCA, 30 recognition, 40 segmentation, 50 alignment, 55 teachers,
+60 anticipation, 70 abstraction, 80 claims; the page puts time and memory last. Every text may hold any file name: what
+cannot be shown, or would change how the text around it reads (control characters, bytes that are no UTF-8, marks that
+turn the direction of writing), becomes a visible escape such as ``\\xff`` here, and the page escapes everything else.
 """
 
 import base64

@@ -9,10 +9,11 @@ from tests.tasks.recognition.finished import Study, figure, options, table
 from kinoflow.report import section
 from kinoflow.report.options import ReportOptions
 from kinoflow.report.page import report
+from kinoflow.report.results import told
 from kinoflow.store.tables import Segment
 from kinoflow.tasks.recognition import results
 from kinoflow.tasks.recognition.evaluate import Prediction
-from kinoflow.tasks.recognition.recall import guessed, told
+from kinoflow.tasks.recognition.recall import guessed
 from kinoflow.tasks.recognition.speed import recognition_speed
 from kinoflow.tasks.recognition.strips import LARGEST, told_right, told_wrong
 

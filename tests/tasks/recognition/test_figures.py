@@ -10,6 +10,7 @@ from tests.tasks.recognition.finished import TEST, VERBS, Study, figure, kinds, 
 from kinoflow.errors import DataError
 from kinoflow.report.options import ReportOptions
 from kinoflow.report.page import report
+from kinoflow.report.results import told
 from kinoflow.report.section import Callout, Figure, Table
 from kinoflow.store import tables
 from kinoflow.store.tables import Segment
@@ -18,7 +19,6 @@ from kinoflow.tasks.recognition.evaluate import recognition_evaluate
 from kinoflow.tasks.recognition.mistakes import DRAWN, PAIRS
 from kinoflow.tasks.recognition.model import Recogniser
 from kinoflow.tasks.recognition.options import ClipTestOptions
-from kinoflow.tasks.recognition.recall import told
 
 EVIL = ("<script>alert(1)</script>", "two\nlines\u202e", "a & b ``` $x$", "caf\udce9", "e" * 300)
 NETWORKS = {

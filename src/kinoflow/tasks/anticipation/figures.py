@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from kinoflow.errors import ConfigError
 from kinoflow.metrics.anticipation import gains as class_gains
 from kinoflow.progress import log
 from kinoflow.report import section as sections
-from kinoflow.report.results import labels_seen
+from kinoflow.report.results import labels_seen, told
 from kinoflow.report.section import Block, Callout, Column, Figure, Heading, Section, Table, Text, code
 from kinoflow.stage import Folder, In, Out
 from kinoflow.tasks.anticipation import data, drawing
@@ -86,15 +86,6 @@ def _pairs(runs: Sequence[Run], wanted: Mapping[str, str]) -> list[Pair]:
 
 
 # ---------------------------------------------------------------- in words
-
-
-def told(values: Iterable[float]) -> str:
-    """Say shares of several seeds: ``55.1% (53.2–57.0)``, the mean and the range; ``55.1%`` of one seed, "" of none."""
-    shares = [100 * value for value in values]
-    if not shares:
-        return ""
-    ends = f" ({min(shares):.1f}–{max(shares):.1f})" if len(shares) > 1 else ""
-    return f"{sum(shares) / len(shares):.1f}%{ends}"
 
 
 def gain(pair: Pair, key: str) -> list[float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from kinoflow.progress import log
 from kinoflow.report import section as sections
-from kinoflow.report.results import at, numbers, placed
+from kinoflow.report.results import at, numbers, placed, told
 from kinoflow.report.section import Block, Column, Figure, Section, Table, Text
 from kinoflow.stage import In, Out
 from kinoflow.tasks.anticipation import drawing
@@ -70,13 +70,9 @@ def _by_run(paths: Sequence[Path]) -> Runs:
     return found
 
 
-def told(seeds: Values, *keys: str) -> str:
-    """Say a share over seeds: ``36.2% (35.9–36.5)``, mean and range; ``36.2%`` of one seed, "" where it is not measured."""
-    values = [100 * value for each in seeds.values() if (value := at(each, keys)) is not None]
-    if not values:
-        return ""
-    ends = f" ({min(values):.1f}–{max(values):.1f})" if len(values) > 1 else ""
-    return f"{fmean(values):.1f}%{ends}"
+def over(seeds: Values, *keys: str) -> str:
+    """Say a share over seeds, mean and range; "" where it is not measured."""
+    return told(value for each in seeds.values() if (value := at(each, keys)) is not None)
 
 
 def history(seeds: Values) -> str:
@@ -92,8 +88,8 @@ def _summary(runs: Runs) -> str:
         return fmean(at(each, ("teacher", "action", "top5")) or 0.0 for each in runs[run].values())
 
     best = max(runs, key=top5)
-    shares = " / ".join(told(runs[best], "teacher", "action", key) for key in ("top1", "top5"))
-    grams = " / ".join(told(runs[best], "ngram", "action", key) for key in ("top1", "top5"))
+    shares = " / ".join(over(runs[best], "teacher", "action", key) for key in ("top1", "top5"))
+    grams = " / ".join(over(runs[best], "ngram", "action", key) for key in ("top1", "top5"))
     return f"{best} ({history(runs[best])}) foresees {shares} (top-1 / top-5), the n-gram {grams}."
 
 
@@ -102,7 +98,7 @@ def _summary(runs: Runs) -> str:
 
 def _actions(runs: Runs) -> Table:
     shown = {
-        title: keys for title, keys in MEASURES.items() if any(told(seeds, "teacher", *keys) for seeds in runs.values())
+        title: keys for title, keys in MEASURES.items() if any(over(seeds, "teacher", *keys) for seeds in runs.values())
     }
     columns = (
         *(Column("run", "name"), Column("history"), Column("what"), Column("seeds", "number", "d")),
@@ -111,7 +107,7 @@ def _actions(runs: Runs) -> Table:
     rows, best = [], []
     for run, seeds in runs.items():
         for way, name in WAYS.items():
-            cells = [told(seeds, way, *keys) for keys in shown.values()]
+            cells = [over(seeds, way, *keys) for keys in shown.values()]
             if any(cells):
                 best += [len(rows)] if way == "teacher" else []
                 rows.append((run, history(seeds), name, len(seeds), *cells))
@@ -124,7 +120,7 @@ def _actions(runs: Runs) -> Table:
 
 def _parts(runs: Runs) -> list[Block]:
     shown = {
-        title: keys for title, keys in PARTS.items() if any(told(s, "teacher", *keys, "top1") for s in runs.values())
+        title: keys for title, keys in PARTS.items() if any(over(s, "teacher", *keys, "top1") for s in runs.values())
     }
     if not shown:
         return []
@@ -136,7 +132,7 @@ def _parts(runs: Runs) -> list[Block]:
     for run, seeds in runs.items():
         for way in ("teacher", "ngram"):
             cells = [
-                " / ".join(filter(None, (told(seeds, way, *keys, k) for k in ("top1", "top5"))))
+                " / ".join(filter(None, (over(seeds, way, *keys, k) for k in ("top1", "top5"))))
                 for keys in shown.values()
             ]
             rows.append((run, history(seeds), WAYS[way], *cells))
@@ -151,7 +147,7 @@ def _subsets(runs: Runs) -> list[Block]:
     for run, seeds in runs.items():
         for title, keys in SUBSETS.items():
             for way in ("teacher", "ngram"):
-                cells = [told(seeds, way, "subsets", *keys, k) for k in ("top1", "top5", "recall5")]
+                cells = [over(seeds, way, "subsets", *keys, k) for k in ("top1", "top5", "recall5")]
                 if any(cells):
                     rows.append((run, history(seeds), title, WAYS[way], *cells))
     if not rows:
@@ -178,7 +174,7 @@ def _means(means: Runs) -> list[Block]:
     rows = []
     for name, seeds in means.items():
         for way, what in WAYS.items():
-            cells = [told(seeds, way, "action", k, "mean") for k in ("top1", "top5", "class_mean")]
+            cells = [over(seeds, way, "action", k, "mean") for k in ("top1", "top5", "class_mean")]
             if any(cells):
                 rows.append((name, next(iter(seeds.values()))["files"], what, len(seeds), *cells))
     return [Table("Means over splits", columns, tuple(rows), notes=("Mean over the runs first, then over seeds.",))]

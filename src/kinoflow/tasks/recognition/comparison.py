@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
+from kinoflow.report.results import told
 from kinoflow.report.section import Block, Column, Figure, Heading, Table, Text, code
 from kinoflow.tasks.recognition import drawing, results
 from kinoflow.tasks.recognition.options import ClipTestOptions
-from kinoflow.tasks.recognition.recall import CHANCE, told
+from kinoflow.tasks.recognition.recall import CHANCE
 from kinoflow.tasks.recognition.results import Run
 
 MAJORITY = "majority"

@@ -5,24 +5,17 @@ works between these rows. Rows are what the heads read. Long videos go through t
 rows as a shift can reach, so that pieces leave no trace.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
 from kinoflow.errors import ConfigError
 from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.features.clips import places
-from kinoflow.features.kept import Rows, fill
+from kinoflow.features.kept import Rows
 from kinoflow.features.options import FeaturesOptions
-from kinoflow.features.sources import DecodedVideos, StoredFrames
-from kinoflow.media.options import FramesOptions
-from kinoflow.media.reading import FrameShards, Source, Videos
-from kinoflow.options import resolved
+from kinoflow.features.whole import frames_for, write_rows
+from kinoflow.media.reading import Source
 from kinoflow.stage import Folder, In, Out
-from kinoflow.store.files import key_of, parse_json, sha256_of
-from kinoflow.store.shards import Shard
-from kinoflow.store.tables import Probed, read
 from kinoflow.tasks.recognition import sampling
 from kinoflow.tasks.recognition.data import decoding
 from kinoflow.tasks.recognition.inputs import prepare_validation
@@ -54,60 +47,19 @@ def recognition_features(
     code: fingerprint of the stage's code; found out if not given
     """
     trained = read_checkpoint(weights)
-    _check(trained, options)
-    source, contents = _source(trained, options, frames, root, table)
+    _check(trained)
+    source, _, contents = frames_for(options, trained.frames, lambda: decoding(trained.options), frames, root, table)
     how = Arithmetic(device_of(device))
-    attrs = {
-        "extractor": resolved(options, ("weights", "batch", "threads")),
-        "pictures": "",
-        "weights": sha256_of(weights),
-        "dtype": options.dtype,
-        "device": how.device.type,
-        "blocks": "{}",
-    }
-    keys = {video: key_of(content, attrs, code) for video, content in contents.items()}
-    with how.settled():
-        fill(shard, keys, attrs, options.dtype, lambda: WholeVideos(trained, options.stride, source, how))
+    write_rows(shard, options, weights, contents, how, code, lambda: WholeVideos(trained, options.stride, source, how))
 
 
-def _check(trained: Trained, options: FeaturesOptions) -> None:
+def _check(trained: Trained) -> None:
     """Refuse networks whose rows would depend on where a video is cut into pieces."""
-    if options.backbone != "trained":
-        raise ConfigError(f"backbone: {options.backbone!r} is for `kinoflow features`; here it is `trained`")
     network = trained.network.network
     for name in ("fuse", "temporal_pool", "non_local"):
         if getattr(network, name):
             raise ConfigError(
                 f"weights: a network with network.{name} reads clips of a fixed length, not whole videos; take a run without"
-            )
-
-
-def _source(
-    trained: Trained, options: FeaturesOptions, frames: Path | None, root: Path | None, table: Path | None
-) -> tuple[Source, dict[str, str]]:
-    """Return where frames come from, and {video: what tells its frames from others}."""
-    if options.source == "video":
-        if root is None or table is None:
-            raise ConfigError("from: features of videos need --root and --table")
-        made = trained.frames or decoding(trained.options)
-        return Videos(root, made), DecodedVideos(root, read(table, Probed), made).contents
-    if frames is None:
-        raise ConfigError("from: features of frames need --frames")
-    stored = StoredFrames(frames)
-    _check_made(stored.shard, trained)
-    return FrameShards([stored.shard]), stored.contents
-
-
-def _check_made(shard: Shard, trained: Trained) -> None:
-    """Refuse frames that differ from those that the network was trained on in rate, number, size or shape."""
-    here = FramesOptions.model_validate(parse_json(shard.attrs.get("options", "{}")))
-    there = trained.frames or here
-    for name in ("rate", "count", "size", "shape"):
-        mine, its = getattr(here, name), getattr(there, name)
-        if mine != its:
-            raise ConfigError(
-                f"frames: {shard.path} is made with {name}: {mine}, but the network was trained on frames with {name}: {its};"
-                " give the frames that it was trained on"
             )
 
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from kinoflow.report.results import told
 from kinoflow.report.section import Block, Column, Figure, Heading, Table
 from kinoflow.store.tables import Segment
 from kinoflow.tasks.recognition import drawing
@@ -12,15 +13,6 @@ from kinoflow.tasks.recognition.results import Run
 
 OBJECTS = {"verb": "noun", "noun": "verb"}  # what may give a class away, by the head that tells it
 CHANCE = "chance"
-
-
-def told(values: Iterable[float]) -> str:
-    """Say shares of several seeds: ``91.2% (86.0–94.0)``, the mean and the range; ``91.2%`` of one seed, "" of none."""
-    shares = [100 * value for value in values]
-    if not shares:
-        return ""
-    ends = f" ({min(shares):.1f}–{max(shares):.1f})" if len(shares) > 1 else ""
-    return f"{sum(shares) / len(shares):.1f}%{ends}"
 
 
 def guessed(head: str, group: Sequence[str], training: Iterable[Segment], tested: Iterable[Segment]) -> float | None:
