@@ -203,6 +203,30 @@ def test_a_wrong_flag_is_one_sentence_and_status_2(words, capsys, flags, sentenc
     assert capsys.readouterr().err == f"kinoflow sample: {sentence}\n"
 
 
+def test_words_in_front_of_all_flags_are_the_first_parameter(words, tmp_path):
+    assert run([str(tmp_path), *words[2:]]) == 0
+    assert CALLED["root"] == tmp_path
+    videos = []
+
+    def play(videos_: list[State], size: int = 1) -> None:
+        videos.extend(videos_)
+
+    assert run(["a.mp4", "b c.mp4", "--size", "2"], play) == 0
+    assert videos == [Path("a.mp4"), Path("b c.mp4")]
+
+
+@pytest.mark.parametrize(
+    "flags, sentence",
+    [
+        (["a", "b"], "'b' belongs to no flag; see kinoflow sample --help"),
+        (["a", "--root", "b"], "'a' and --root say the same; give one of them"),
+    ],
+)
+def test_words_in_front_that_do_not_fit_are_one_sentence(words, capsys, flags, sentence):
+    assert run([*flags, *words[2:]]) == 2
+    assert capsys.readouterr().err == f"kinoflow sample: {sentence}\n"
+
+
 def test_missing_flags_are_named_together(capsys):
     assert run(["--size", "32"]) == 2
     assert capsys.readouterr().err == (

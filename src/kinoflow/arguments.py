@@ -89,7 +89,9 @@ def _documentation(function: Callable[..., None]) -> tuple[str, dict[str, str]]:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one sentence."""
+    """A parser whose errors are one sentence. Words in front of all flags are those of the first parameter, ``first``."""
+
+    first: str | None = None
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end with status 2."""
@@ -104,6 +106,10 @@ class Parser(argparse.ArgumentParser):
     def parse(self, words: list[str]) -> argparse.Namespace:
         """Parse; what is not known is an error, and told before what is missing: it may be the same, misspelt."""
         flags = [word.partition("=")[0] for word in words if word.startswith("--")]
+        if self.first and words and not words[0].startswith("-"):
+            if self.first in flags:
+                self.error(f"{words[0]!r} and {self.first} say the same; give one of them")
+            words = [self.first, *words]
         unknown = [flag for flag in flags if flag not in self._option_string_actions]
         if unknown:
             near = difflib.get_close_matches(unknown[0], self._option_string_actions, n=1)
@@ -120,13 +126,15 @@ def parser(function: Callable[..., None]) -> Parser:
     name = function.__name__.replace("_", "-")
     made = Parser(prog=f"kinoflow {name}", description=_documentation(function)[0], allow_abbrev=False)
     known = parameters(function)
+    made.first = known[0].flag if known and known[0].kind != "options" else None
     for parameter in known:
         if parameter.kind == "options":
             _add_options(made, parameter.hint, {p.name for p in known})
         else:
             shape: dict[str, Any] = {"nargs": "*"} if parameter.many else {}
             shape |= {"metavar": METAVARS[parameter.kind], "required": parameter.is_needed}
-            made.add_argument(parameter.flag, help=parameter.text.replace("%", "%%"), **shape)
+            text = f"{parameter.text} (its flag may be left out in front)" if parameter.flag == made.first else parameter.text
+            made.add_argument(parameter.flag, help=text.replace("%", "%%"), **shape)
     made.add_argument("--log", metavar="FILE", help="write what is said here too")
     made.add_argument("--dry-run", action="store_true", help="check the inputs, name the outputs, write nothing")
     return made
