@@ -25,6 +25,7 @@ LEVELS = (
     (
         "config",
         "study",
+        "study_parts",
         "labels_seen",
         "room_runs",
         "layout",

@@ -43,7 +43,7 @@ def option_models() -> dict[str, type[BaseModel]]:
 MODELS = option_models()
 KEYS = (
     "abstraction, actions, alignment, anticipation, claims, corpora, datasets, ensembles, features, flow, frames, language, pca,"
-    " published, recognition, released, report, seeds, segmentation, sets, study, summaries, taxonomies, teachers, toys"
+    " published, recognition, released, report, rooms, seeds, segmentation, sets, study, summaries, taxonomies, teachers, toys"
 )
 FIELDS = {f"{m}.{name}": field for m, model in MODELS.items() for name, field in model.model_fields.items()}
 
@@ -243,7 +243,7 @@ def test_no_refusal_speaks_of_python_and_each_names_a_place_of_the_config(change
             if ": there is no " in line:  # a name that is referred to, perhaps by what has not changed
                 assert key.split(".")[0] in FULL
                 continue
-            assert not JARGON.search(line)
+            assert not JARGON.search(line.replace(key, "", 1))  # keys may be called what they like
             assert any(part in key for part in changed), line
 
 

@@ -133,7 +133,11 @@ def parser(function: Callable[..., None]) -> Parser:
         else:
             shape: dict[str, Any] = {"nargs": "*"} if parameter.many else {}
             shape |= {"metavar": METAVARS[parameter.kind], "required": parameter.is_needed}
-            text = f"{parameter.text} (its flag may be left out in front)" if parameter.flag == made.first else parameter.text
+            text = (
+                f"{parameter.text} (its flag may be left out in front)"
+                if parameter.flag == made.first
+                else parameter.text
+            )
             made.add_argument(parameter.flag, help=text.replace("%", "%%"), **shape)
     made.add_argument("--log", metavar="FILE", help="write what is said here too")
     made.add_argument("--dry-run", action="store_true", help="check the inputs, name the outputs, write nothing")

@@ -12,20 +12,21 @@ from kinoflow.datasets.options import DatasetOptions
 from kinoflow.errors import ConfigError
 from kinoflow.options import check
 from kinoflow.study import Study
+from kinoflow.study_parts import chosen
 
 
 def load(files: list[Path], given: dict[str, Any], descriptors: Path) -> Study:
     """Read config files, later ones over earlier ones, then the values ``given`` on the command line; check them all.
 
     Relative paths count from the folder of the file that holds them (those of the command line from the working folder).
-    ``descriptors``: the folder of the datasets' descriptors.
+    ``descriptors``: the folder of the datasets' descriptors. Where ``rooms`` names some, the study is cut down to them.
     """
     values: dict[str, Any] = {}
     for file in files:
         values = merge(values, _with_paths(Study, (), _read(file), file.parent))
     values = merge(values, _with_paths(Study, (), given, Path.cwd()))
     values = _with_descriptors(values, descriptors)
-    return check(Study, values, ", ".join(file.name for file in files) or "--config")
+    return chosen(check(Study, values, ", ".join(file.name for file in files) or "--config"))
 
 
 def merge(below: Any, above: Any) -> Any:

@@ -1,6 +1,6 @@
 """A study as one model made of the stages' option models: what it holds, and whether its parts fit together."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
@@ -87,6 +87,9 @@ class Study(Options):
     study: Name = option(..., "name of the study: its results go to results/<study>", "")
     seeds: tuple[Seed, ...] | None = option(
         None, "seeds of the runs that name none themselves; empty: 0 alone", "", min_length=1
+    )
+    rooms: tuple[Literal["recognition", "segmentation", "alignment", "anticipation", "abstraction"], ...] | None = (
+        option(None, "rooms whose runs are made, with what they need from others; empty: all", "", min_length=1)
     )
     datasets: dict[DatasetName, DatasetOptions] = option(
         {}, "the datasets, by name; a study of words alone needs none", ""

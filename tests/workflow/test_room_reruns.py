@@ -327,6 +327,11 @@ def test_a_change_reruns_what_depends_on_it_and_nothing_else(planned):
     assert planned == {name_of(row): row.jobs for row in ROWS}
 
 
+def test_one_room_alone_makes_no_run_again(finished):
+    for room in dict.fromkeys(video.room for video in VIDEOS):
+        assert jobs_of(finished, "--config", f"rooms=[{room}]") == SHOWN
+
+
 def test_the_page_shows_what_was_planned(planned):
     head, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, tail = rest.partition(END)

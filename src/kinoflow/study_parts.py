@@ -1,0 +1,94 @@
+"""A part of a study: the runs of some rooms, and what these need from everything else."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from kinoflow.errors import ConfigError
+from kinoflow.features.options import RunWeights
+from kinoflow.study import ROOMS, Study, reads
+
+Key = tuple[str, str]  # a section of the config, and a key in it
+
+WORDS = ("language", "teachers", "ensembles", "anticipation", "summaries")  # what the room of anticipation holds
+SOURCES = (
+    "datasets",
+    "frames",
+    "flow",
+    "features",
+    "pca",
+    "actions",
+    "corpora",
+    "toys",
+    "taxonomies",
+    "sets",
+    "released",
+)
+READING = ("recognition", "segmentation", "alignment", "anticipation", "abstraction")
+REFERENCES = {  # what a key of a section names, beside what runs read: the section where it stands, or several
+    "frames": {"dataset": ("datasets",)},
+    "flow": {"frames": ("frames",)},
+    "features": {"frames": ("frames",), "dataset": ("datasets",)},
+    "pca": {"features": ("features",)},
+    "actions": {"dataset": ("datasets",)},
+    "corpora": {"dataset": ("datasets",)},
+    "taxonomies": {"dataset": ("datasets",)},
+    "sets": {"taxonomy": ("taxonomies",)},
+    "language": {"corpus": ("corpora",), "actions": ("actions",)},
+    "teachers": {"actions": ("actions",), "recipes": ("corpora",), "language": ("language",)},
+    "ensembles": {"teachers": ("teachers",)},
+    "anticipation": {"actions": ("actions",), "toy": ("toys",), "taught_by": ("teachers", "ensembles")},
+    "abstraction": {"sets": ("sets",), "validation_sets": ("sets",)},
+}
+BEGINNINGS = ("weights", "initial")  # keys that may name a run whose weights are taken
+
+
+def chosen(study: Study) -> Study:
+    """Return what is left of a study whose key ``rooms`` names some: their runs, what these need, their claims.
+
+    Raises ConfigError for a room in which the study has no runs.
+    """
+    if study.rooms is None:
+        return study
+    told = {section: room for room in study.rooms for section in (WORDS if room == "anticipation" else (room,))}
+    first = [(section, name) for section in told for name in getattr(study, section)]
+    for room in study.rooms:
+        if not any(told[section] == room for section, _ in first):
+            raise ConfigError(f"rooms: the study {study.study} has no runs of {room}; leave it out")
+    needed = _needed(study, first)
+    parts = {
+        part: {n: r for n, r in getattr(study, part).items() if (part, n) in needed} for part in (*SOURCES, *ROOMS)
+    }
+    claims = {name: claim for name, claim in study.claims.items() if claim.room in told}
+    published = tuple(figure for figure in study.published if figure.room in told)
+    return study.model_copy(update={**parts, "claims": claims, "published": published})
+
+
+def _needed(study: Study, first: list[Key]) -> set[Key]:
+    """Return ``first`` and everything that it needs, through any number of steps."""
+    found, left = set(first), list(first)
+    while left:
+        new = set(_references(study, *left.pop())) - found
+        found |= new
+        left += new
+    return found
+
+
+def _references(study: Study, section: str, name: str) -> Iterator[Key]:
+    """Yield what the parts of a study name themselves: what they read, and whose weights they begin with."""
+    run = getattr(study, section)[name]
+    if section in READING and not _reads_nothing(run):
+        yield reads(study, section, name)
+    references = {"runs": (run.room,)} if section == "summaries" else REFERENCES.get(section, {})
+    for key, places in references.items():
+        named = getattr(run, key) or ()
+        for each in (named,) if isinstance(named, str) else named:
+            yield next((place, each) for place in places if each in getattr(study, place))
+    for key in BEGINNINGS:
+        weights: Any = getattr(run, key, None)
+        if isinstance(weights, RunWeights) and weights.study in (None, study.study):
+            yield weights.room, weights.run
+
+
+def _reads_nothing(run: Any) -> bool:
+    """Whether a run reads no shards of the study: invented rows, or files of the user."""
+    return bool(getattr(run, "toy", None) or getattr(run, "folder", None))
