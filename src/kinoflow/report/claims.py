@@ -120,33 +120,25 @@ def read_claims(path: str | Path) -> list[Claim]:
 
 
 def claims_table(rows: Sequence[Claim]) -> Table:
-    """Return all claims with their numbers as a table of the report."""
+    """Return all claims with their numbers as a table of the report; what they compare stands in the forest beside it."""
     columns = (
-        Column("system"),
-        Column("claim"),
-        Column("treatment", "name"),
-        Column("baseline", "name"),
-        Column("metric"),
-        Column("seeds", "number", "d"),
-        Column("effect", "number", ".3f"),
-        Column("low", "number", ".3f"),
-        Column("high", "number", ".3f"),
-        Column("bar", "number", ".3g"),
-        Column("unit"),
-        Column("outcome"),
+        *(Column("system"), Column("claim"), Column("outcome")),
+        *(Column("effect", "number", ".3f"), Column("95 % interval", "number"), Column("bar", "number", ".3g")),
+        *(Column("unit"), Column("seeds", "number", "d")),
     )
     cells = tuple(
-        (
-            *(row.system, row.claim, row.treatment, row.baseline, row.metric, row.seeds),
-            *(row.effect, row.low, row.high, row.bar, row.unit, row.outcome),
-        )
-        for row in rows
+        (row.system, row.claim, row.outcome, row.effect, _interval(row), row.bar, row.unit, row.seeds) for row in rows
     )
     note = (
-        "Effect: mean improvement of the treatment over the baseline, paired by seed; low and high: its 95 % interval by"
-        " Student's t. A claim holds if low is above the bar, and is undecided if the effect is, but low is not."
+        "Effect: mean improvement, paired by seed, with its 95 % interval by Student's t. A claim holds if the whole interval"
+        " is above the bar, and is undecided if the effect is, but a part of the interval is not. What is compared stands in"
+        " the figure."
     )
     return Table("Claims and their outcome", columns, cells, notes=(note,))
+
+
+def _interval(row: Claim) -> str:
+    return "" if row.low is None else f"{row.low:.3f} to {row.high:.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 def forest(rows: Sequence[Claim]) -> Figure:
