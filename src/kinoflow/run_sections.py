@@ -3,7 +3,7 @@
 import functools
 import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from kinoflow.labels_seen import OUTSIDE, labels_seen
@@ -11,6 +11,7 @@ from kinoflow.layout import Layout, Run
 from kinoflow.options import resolved
 from kinoflow.runs import MODEL, TABLES, Runs, frames_of, table_path
 from kinoflow.study import reads
+from kinoflow.study_parts import shown
 
 ORDERS = {"recognition": 30, "segmentation": 40, "alignment": 50, "anticipation": 60, "abstraction": 70}  # of sections
 TIMED = ("recognition", "segmentation")  # rooms that measure how long their networks take
@@ -24,10 +25,14 @@ class RunSections:
 
     def names(self) -> list[str]:
         """Return the names of the report's sections on runs: one for each room and dataset, and the claims."""
-        shown = [run for run in self._layout.runs.values() if run.room in ORDERS and run.subject]
-        found = sorted({f"{ORDERS[run.room]}-{run.room}-{run.subject}" for run in shown})
+        found = sorted({f"{ORDERS[run.room]}-{run.room}-{run.subject}" for run in self._told(ORDERS) if run.subject})
         found += ["55-teachers"] if self.words("teachers", "metrics.json") else []
         return [*sorted(found), "80-claims"] if self._runs.results() else []
+
+    def _told(self, rooms: Collection[str]) -> list[Run]:
+        """Return the runs of ``rooms`` that the report tells of."""
+        told = shown(self._layout.study)
+        return [run for run in self._layout.runs.values() if run.room in rooms and run.room in told]
 
     def words(self, room: str, name: str) -> list[str]:
         """Return a file of every teacher (room teachers), or mean of teachers (summaries), of a study of words alone.
@@ -41,7 +46,7 @@ class RunSections:
 
     def timings(self) -> list[str]:
         """Return the files of what was measured on this machine; they are no results."""
-        found = sorted({f"{run.room}-{run.subject}" for run in self._layout.runs.values() if run.room in TIMED})
+        found = sorted({f"{run.room}-{run.subject}" for run in self._told(TIMED)})
         return [f"logs/timings/{self._study}/{name}.json" for name in found]
 
     def files(self, room: str, name: str) -> Callable[[Any], list[str]]:

@@ -10,6 +10,7 @@ from kinoflow.features.options import RunWeights
 from kinoflow.layout import Dataset, Layout, Run, Shards
 from kinoflow.options import resolved
 from kinoflow.study import FeaturesRun, FramesRun, PcaRun
+from kinoflow.study_parts import shown
 
 MIRRORED = ("recognition", "alignment")  # rooms whose training shows mirrored pictures
 UNTESTED = ("language",)
@@ -310,7 +311,8 @@ class Runs:
 
     def results(self) -> list[str]:
         """Return the metrics of every run, seed and test of every room."""
-        tested = [run for run in self._runs.values() if run.room not in UNTESTED]
+        told = shown(self._layout.study) - {*UNTESTED}
+        tested = [run for run in self._runs.values() if run.room in told]
         tests = ((run, ("", *getattr(run.options, "tests", ()))) for run in tested)
         runs = ((run, f"-{name}" if name else "") for run, names in tests for name in names)
         return [path for run, test in runs for path in self.files([run], f"metrics{test}.json")]

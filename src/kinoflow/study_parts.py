@@ -42,6 +42,12 @@ REFERENCES = {  # what a key of a section names, beside what runs read: the sect
 BEGINNINGS = ("weights", "initial")  # keys that may name a run whose weights are taken
 
 
+def shown(study: Study) -> frozenset[str]:
+    """Return the sections of the config whose runs are tested and told of: those of the rooms that ``rooms`` names, or all."""
+    rooms = READING if study.rooms is None else study.rooms
+    return frozenset(section for room in rooms for section in (WORDS if room == "anticipation" else (room,)))
+
+
 def chosen(study: Study) -> Study:
     """Return what is left of a study whose key ``rooms`` names some: their runs, what these need, their claims.
 
@@ -49,12 +55,11 @@ def chosen(study: Study) -> Study:
     """
     if study.rooms is None:
         return study
-    told = {section: room for room in study.rooms for section in (WORDS if room == "anticipation" else (room,))}
-    first = [(section, name) for section in told for name in getattr(study, section)]
     for room in study.rooms:
-        if not any(told[section] == room for section, _ in first):
+        if not getattr(study, room) and not (room == "anticipation" and study.teachers):
             raise ConfigError(f"rooms: the study {study.study} has no runs of {room}; leave it out")
-    needed = _needed(study, first)
+    told = shown(study)
+    needed = _needed(study, [(section, name) for section in told for name in getattr(study, section)])
     parts = {
         part: {n: r for n, r in getattr(study, part).items() if (part, n) in needed} for part in (*SOURCES, *ROOMS)
     }
