@@ -1,11 +1,14 @@
 """Set abstraction: a training step, a forward pass and a ranking against the plain ways to compute them.
 
     python benchmarks/abstraction_model.py      about eight minutes; --repeats 3; --small for a trial; --json FILE adds lines
+        --only ranking                          one of agreement, step, forward, ranking; the ranking takes a minute
 
 A step: 256 sets of 4 features of 2048 columns, K 512, F 2048, E 300, 391 nodes: forward, both losses, backward, Adam. Float32,
 one thread. Against it: the form that evaluates every pair of a subset and a set that holds it (65 calls of a relation), and the
 form that evaluates each subset once (15 calls) and sums with the same matrix. Their outputs agree to 1e-5, which is checked.
-Ranking: records of 4 references and 5 queries, together against one at a time, in both ways queries by themselves only.
+Ranking: records of 4 references and 5 queries in all spaces, together against one at a time. One at a time is twice: by the
+same functions, which take blocks and tell of the whole set alone, and by a model that evaluates each subset once and tells of all
+subsets. In all ways queries go by themselves only.
 """
 
 import argparse
@@ -17,6 +20,7 @@ from measure import Case, Comparison, compare, measure, table, write_line
 
 FULL = {"sets": 256, "inputs": 2048, "bottleneck": 512, "width": 2048, "embedding": 300, "nodes": 391}
 SMALL = {"sets": 32, "inputs": 256, "bottleneck": 64, "width": 256, "embedding": 30, "nodes": 40}
+PARTS = ("agreement", "step", "forward", "ranking")
 WAYS = ("blocks", "each subset once", "every pair")
 
 
@@ -24,18 +28,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3, help="interleaved runs of each comparison")
     parser.add_argument("--small", action="store_true", help="a tenth of the widths, to try the benchmark itself")
+    parser.add_argument("--only", choices=PARTS, help="one comparison alone")
     parser.add_argument("--json", metavar="FILE", help="append the numbers as JSON lines")
     given = parser.parse_args()
-    shape = SMALL if given.small else FULL
-    agreement = measure(Case("agreement", agree, {"shape": shape}, imports)).value
-    print(f"outputs differ by {agreement:.1e} of their largest value at most (wanted: 1e-5)")
-    for way, wanted in (("every pair", 2.7), ("each subset once", 1.1)):
+    shape, parts = SMALL if given.small else FULL, [given.only] if given.only else PARTS
+    if "agreement" in parts:
+        agreement = measure(Case("agreement", agree, {"shape": shape}, imports)).value
+        print(f"outputs differ by {agreement:.1e} of their largest value at most (wanted: 1e-5)")
+    for way, wanted in (("every pair", 2.7), ("each subset once", 1.1)) if "step" in parts else ():
         ratio = steps(shape, way, given.repeats, given.json)
         print(f"step: {ratio:.2f} x as fast as with {way}, the median of {given.repeats} (wanted: {wanted})")
-    for n in (4, 5):
+    for n in (4, 5) if "forward" in parts else ():
         forwards(shape, n, given.repeats, given.json)
-    ratio = rankings(shape, given.repeats, given.json)
-    print(f"ranking: {ratio:.2f} x as fast as one record at a time, the median of {given.repeats} (wanted: 5)")
+    for way in WAYS[:2] if "ranking" in parts else ():
+        ratio = rankings(shape, way, given.repeats, given.json)
+        print(
+            f"ranking: {ratio:.2f} x as fast as one record at a time, {way}, the median of {given.repeats} (wanted: 5)"
+        )
 
 
 def steps(shape: dict[str, int], way: str, repeats: int, file: str | None) -> float:
@@ -55,15 +64,15 @@ def forwards(shape: dict[str, int], n: int, repeats: int, file: str | None) -> N
     print(f"forward, n = {n}: {ratio:.2f} x as fast as with {WAYS[1]}, the median of {repeats}")
 
 
-def rankings(shape: dict[str, int], repeats: int, file: str | None) -> float:
+def rankings(shape: dict[str, int], way: str, repeats: int, file: str | None) -> float:
     """Measure 300 rankings together against one at a time; return the median of the ratios."""
     records = {"shape": shape, "records": 300}
     pair = compare(
         Case("300 rankings together", ranking, records | {"together": True}, imports),
-        Case("one record at a time", ranking, records | {"together": False}, imports),
+        Case(f"one record at a time, {way}", ranking, records | {"together": False, "way": way}, imports),
         repeats,
     )
-    return _told(pair, {"benchmark": "abstraction ranking"}, file)
+    return _told(pair, {"benchmark": "abstraction ranking", "against": way}, file)
 
 
 def _told(pair: Comparison, about: dict[str, Any], file: str | None) -> float:
@@ -142,6 +151,12 @@ def told(network: Any, x: Any, way: str) -> tuple[Any, Any]:
     return network.embedding(f), network.node(f).transpose(1, 2)
 
 
+def plainly(network: Any, x: Any) -> tuple[Any, Any]:
+    """Return features (B, M, F) and vectors (B, M, E), each subset evaluated once."""
+    f = once(network, x)
+    return f, network.embedding(f)
+
+
 def agree(shape: dict[str, int]) -> float:
     """Return the largest difference of outputs, as a share of the largest one, in training as in evaluation."""
     import torch
@@ -196,7 +211,7 @@ def forward(shape: dict[str, int], way: str, n: int) -> float:
     return taken
 
 
-def ranking(shape: dict[str, int], records: int, together: bool) -> float:
+def ranking(shape: dict[str, int], records: int, together: bool, way: str = WAYS[0]) -> float:
     """Rank five queries for each of the records' four references; return the CPU-seconds, without those of making a model."""
     import time
 
@@ -204,9 +219,20 @@ def ranking(shape: dict[str, int], records: int, together: bool) -> float:
 
     from kinoflow.tasks.abstraction.scoring import Reader
 
+    class Plain(Reader):
+        """Evaluates each subset once."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            network = self.network
+            network.whole = lambda x: tuple(each[:, -1] for each in plainly(network, x))
+            network.singles = lambda x: tuple(
+                each.unflatten(0, x.shape[:2])[:, :, 0] for each in plainly(network, x.flatten(0, 1)[:, None])
+            )
+
     rng = np.random.default_rng(0)
     references, queries = (rng.random((records, n, shape["inputs"]), np.float32) for n in (4, 5))
-    reader = Reader(model(shape))
+    reader = (Reader if way == WAYS[0] else Plain)(model(shape))
     size = records if together else 1
     reader.completion(references[:1], queries[:1])
     start = time.process_time()

@@ -1,14 +1,22 @@
 """Checkpoints of the published code."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from tests.tasks.abstraction.golden import arrays
 
 from kinoflow.errors import DataError
-from kinoflow.tasks.abstraction import taxonomy_files, vectors
+from kinoflow.store.shards import writing
+from kinoflow.store.tables import Segment, write
+from kinoflow.tasks.abstraction import set_files, taxonomy_files, vectors
 from kinoflow.tasks.abstraction.checkpoints import read_checkpoint
+from kinoflow.tasks.abstraction.evaluate import abstraction_evaluate
 from kinoflow.tasks.abstraction.importer import abstraction_import
+from kinoflow.tasks.abstraction.items import listed
+from kinoflow.tasks.abstraction.options import AbstractionTestOptions, SamplingOptions
+from kinoflow.tasks.abstraction.sets import draw_rankings, draw_sets
 
 TREE = "root\n  a\n    a0\n    a1\n    a2\n  b\n    b0\n    b1\n    b2\n"  # nine nodes
 
@@ -61,6 +69,33 @@ def test_an_old_checkpoint_says_what_it_said_before(tmp_path, name):
     assert np.allclose(told.features, values["feat_n4"], atol=1e-5)
     assert np.allclose(told.embeddings, values["emb_n4"], atol=1e-5)
     assert np.allclose(told.logits, values["logits_n4"], atol=1e-5)
+
+
+def test_an_old_checkpoint_is_tested_as_one_of_ours(tmp_path):
+    release(tmp_path)
+    found, rng = imported(tmp_path, dataset="moments"), np.random.default_rng(0)
+    tree, names = found.taxonomy, [f"clip{number}" for number in range(24)]
+    items = listed(names, [[number % tree.num_class] for number in range(24)])
+    x, sampling = rng.random((24, 6), np.float32), SamplingOptions()
+    with writing(tmp_path / "x.h5", {"blocks": "{}"}, frames=False, width=6, dtype="float32") as writer:
+        for name, row in zip(names, x, strict=True):
+            writer.add(name, row[None], [0.5])
+    write(tmp_path / "segments.csv", [], Segment)
+    sets = draw_sets(tree, items, 20, sampling, rng)
+    set_files.write_sets(tmp_path / "sets.json", sets, tree)
+    drawn = [each for n in (1, 2, 3, 4) for each in draw_rankings(tree, items, np.eye(9), n, 5, sampling, rng)]
+    set_files.write_rankings(tmp_path / "rankings.json", drawn)
+    given = ("model.safetensors", "sets.json", "rankings.json", "segments.csv")
+    made = ("metrics.json", "predictions.csv", "placed.csv")
+    paths = [tmp_path / name for name in (*given, *made)]
+    abstraction_evaluate(
+        *paths[:4], [tmp_path / "x.h5"], *paths[4:], AbstractionTestOptions(resamples=20), device="cpu"
+    )
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    with torch.no_grad():
+        logits = found.network(torch.from_numpy(x[sets.items])).logits
+    assert metrics["naming"]["exact"]["all"] == pytest.approx((logits.argmax(1).numpy() == sets.labels).mean())
+    assert metrics["completion"]["records"] == 20 and metrics["odd_one_out"]["embedding"]["applies"]
 
 
 def test_the_pooled_variant_uses_the_weights_of_scales(tmp_path):

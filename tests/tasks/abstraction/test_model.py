@@ -290,9 +290,17 @@ def test_a_classifier_is_no_model_of_sets():
 def test_single_videos_are_sets_of_one():
     network, x = model(), sets()
     with torch.no_grad():
-        told, whole = network.singles(x, features=True), network(x, features=True)
-    assert close(told.features, whole.features[:, :4])
-    assert close(told.embeddings, whole.embeddings[:, :4]) and close(told.logits, whole.logits[..., :4])
+        (f, e), whole = network.singles(x), network(x, features=True)
+    assert close(f, whole.features[:, :4]) and close(e, whole.embeddings[:, :4])
+
+
+@pytest.mark.parametrize("options", [{}, {"kind": "pooled"}, {"kind": "head"}, {"symmetrise": "sorted"}])
+def test_without_the_scores_of_nodes_the_rest_stays_to_the_bit(options):
+    network, x = model(**options), sets()
+    with torch.no_grad():
+        whole, part = network(x, features=True), network(x, features=True, logits=False)
+    assert part.logits is None
+    assert torch.equal(part.features, whole.features) and torch.equal(part.embeddings, whole.embeddings)
 
 
 def test_sizes_of_subsets_follow_the_order():

@@ -8,7 +8,7 @@ from tests.tasks.abstraction.golden import arrays, published
 from kinoflow.metrics.abstraction import among_farthest, spearman
 from kinoflow.tasks.abstraction.model import ClipClassifier, SetModel
 from kinoflow.tasks.abstraction.options import NetworkOptions
-from kinoflow.tasks.abstraction.scoring import SPACES, Reader
+from kinoflow.tasks.abstraction.scoring import RECORDS, SPACES, Reader
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-11}
 
@@ -45,6 +45,18 @@ def test_odd_one_out_equals_the_published_distances_and_shares(n):
     for k in (1, 2):
         share = 100 * among_farthest(found["embedding"], last, k).mean()
         assert share == pytest.approx(values[f"top{k}_n{n}"], abs=1e-4)
+
+
+def test_many_sets_are_told_as_few_are():
+    model, rng = reader(width=8), np.random.default_rng(0)
+    references, candidates = (rng.random((2 * RECORDS + 1, n, 6)) for n in (4, 5))
+    some = slice(3, RECORDS)
+    for found, alone in (
+        (model.completion(references, candidates), model.completion(references[some], candidates[some])),
+        (model.odd(candidates), model.odd(candidates[some])),
+    ):
+        for space in SPACES:
+            assert isinstance(alone[space], str) or np.allclose(found[space][some], alone[space], **TIGHT), space
 
 
 def test_the_space_singles_takes_the_mean_of_single_vectors_as_centre():

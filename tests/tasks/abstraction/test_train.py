@@ -213,6 +213,22 @@ def test_lines_are_written_beside_the_checkpoint_under_the_published_name(toy, t
     assert re.search(r"Best top1@abstr: \d+\.\d{3}$", last)
 
 
+@pytest.mark.parametrize("kind", ["sam", "classifier"])
+def test_numbered_copies_are_the_checkpoints_of_shorter_trainings(toy, tmp_path, kind):
+    constant = {"steps": None, "batch": 150, "schedule": "constant", "weight_decay": 0.0}  # two steps an epoch
+    wanted = toys.options(network={"kind": kind}, copy_every=2, training=constant | {"epochs": 5})
+    toys.train(toy, tmp_path / "long", wanted)
+    assert sorted(path.name for path in (tmp_path / "long").glob("model*")) == [
+        "model.safetensors",
+        "model_epoch_2.safetensors",
+        "model_epoch_4.safetensors",
+    ]
+    short = toys.train(toy, tmp_path / "short", toys.options(network={"kind": kind}, training=constant | {"epochs": 2}))
+    copy = tmp_path / "long" / "model_epoch_2.safetensors"
+    assert all(np.array_equal(value, load_file(short)[name]) for name, value in load_file(copy).items())
+    assert read_checkpoint(copy).options == wanted
+
+
 # ---------------------------------------------------------------- what is refused, what is left out
 
 

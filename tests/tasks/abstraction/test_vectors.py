@@ -10,8 +10,10 @@ from kinoflow.datasets.kitchen.sentences import sentence
 from kinoflow.datasets.kitchen.world import ACTIONS
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.tasks.abstraction import vectors, words
+from kinoflow.tasks.abstraction.drawing import vectors_table
 from kinoflow.tasks.abstraction.items import Items
-from kinoflow.tasks.abstraction.options import VectorsOptions
+from kinoflow.tasks.abstraction.make_taxonomy import taxonomy as stage
+from kinoflow.tasks.abstraction.options import TaxonomyOptions, VectorsOptions
 from kinoflow.tasks.abstraction.taxonomy import of
 from kinoflow.tasks.abstraction.vectors import Vectors, make, similarity_table
 
@@ -68,6 +70,20 @@ def test_the_farther_two_nodes_the_less_alike_their_vectors(taxonomy, corpus, wo
     assert sum(table["pairs"]) == 58 * 57 / 2
     again = make(taxonomy, VectorsOptions(**kind), corpus=corpus, word_vectors=word_vectors)
     assert (again.nodes == found.nodes).all()
+
+
+def test_the_stage_compares_all_kinds_in_one_table_where_a_text_and_word_vectors_are_given(
+    tmp_path, corpus, word_vectors
+):
+    made = [tmp_path / name for name in ("taxonomy.json", "vectors.safetensors", "comparison.json")]
+    options = TaxonomyOptions(semantics=VectorsOptions(kind="fasttext"))
+    stage(*made, options, corpus=corpus, word_vectors=word_vectors)
+    table = json.loads(made[2].read_text())
+    assert table["used"] == "fasttext" == vectors.read(made[1]).kind
+    assert table["kinds"].keys() == {"graph codes", "graph laplacian", "gloss_lsa", "corpus_ppmi", "fasttext"}
+    assert all(kind["falls"] for kind in table["kinds"].values())
+    shown = vectors_table(table)
+    assert shown.rows[shown.highlight[0]][0] == "fasttext"
 
 
 def test_vectors_that_know_nothing_of_the_graph_do_not_fall(taxonomy):

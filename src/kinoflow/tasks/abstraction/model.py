@@ -27,7 +27,7 @@ class Told(NamedTuple):
 
     features: Tensor | None  # (B, M, F)
     embeddings: Tensor  # (B, M, E)
-    logits: Tensor  # (B, C, M)
+    logits: Tensor | None  # (B, C, M)
 
 
 class Relation(nn.Module):
@@ -117,15 +117,15 @@ class SetModel(nn.Module):
 
     # ---------------------------------------------------------------- what it says of sets
 
-    def forward(self, x: Tensor, features: bool = False) -> Told:
-        """Return what is told of the subsets of sets x (B, n, D); with ``features`` (B, M, F) too.
+    def forward(self, x: Tensor, features: bool = False, logits: bool = True) -> Told:
+        """Return what is told of the subsets of sets x (B, n, D); with ``features`` (B, M, F) too, or without ``logits``.
 
         M: all subsets with as many members as the smallest scale, or more. DataError if the whole set has fewer.
         """
         n = self._checked(x)
         if self.network.symmetrise == "none" or n == 1:
-            return self._told(x, features)
-        parts = [self._reordered(x, order, features) for order in self._orders(x)]
+            return self._told(x, features, logits)
+        parts = [self._reordered(x, order, features, logits) for order in self._orders(x)]
         joined = [None if each[0] is None else torch.stack(each).mean(0) for each in zip(*parts, strict=True)]
         return Told(*joined)
 
@@ -146,7 +146,7 @@ class SetModel(nn.Module):
         """
         n = self._checked(x)
         if self.network.kind == "head" or self.network.symmetrise != "none":
-            told = self(x, features=True)
+            told = self(x, features=True, logits=False)
             return told.features[:, -1], told.embeddings[:, -1]
         x, total = self._videos(x), torch.zeros((), dtype=x.dtype, device=x.device)
         for sums in self._sums(n, x):
@@ -159,26 +159,23 @@ class SetModel(nn.Module):
         total = total + self.scale_bias if self.network.kind == "pooled" else total
         return total, self.embedding(total)
 
-    def singles(self, x: Tensor, features: bool = False) -> Told:
-        """Return what is told of each video by itself, of x (B, n, D): vectors (B, n, E), logits (B, C, n)."""
-        told = self(x.flatten(0, 1)[:, None], features)
-        return Told(
-            None if told.features is None else told.features[:, 0].unflatten(0, x.shape[:2]),
-            told.embeddings[:, 0].unflatten(0, x.shape[:2]),
-            told.logits[..., 0].unflatten(0, x.shape[:2]).transpose(1, 2),
-        )
+    def singles(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (B, n, F) and vectors (B, n, E) of each video by itself, of x (B, n, D)."""
+        told = self(x.flatten(0, 1)[:, None], features=True, logits=False)
+        features, vectors = (each[:, 0].unflatten(0, x.shape[:2]) for each in (told.features, told.embeddings))
+        return features, vectors
 
-    def _told(self, x: Tensor, features: bool) -> Told:
-        if not features and self._is_cheaper_folded(x):
+    def _told(self, x: Tensor, features: bool, logits: bool) -> Told:
+        if logits and not features and self._is_cheaper_folded(x):
             return self._folded(x)
         f = self._features(x)  # (M, B, F)
-        e, z = self.embedding(f), self.node(f)
-        return Told(f.transpose(0, 1) if features else None, e.transpose(0, 1), z.permute(1, 2, 0))
+        e, z = self.embedding(f), self.node(f).permute(1, 2, 0) if logits else None
+        return Told(f.transpose(0, 1) if features else None, e.transpose(0, 1), z)
 
     def _videos(self, x: Tensor) -> Tensor:
         """Return videos first, (n, B, D): each product with weights is then one of large matrices."""
         x = (x / self.spread).transpose(0, 1).contiguous()
-        return x.relu() if self.network.input_relu else x
+        return x.relu_() if self.network.input_relu else x
 
     def _sums(self, n: int, x: Tensor) -> list[Indices]:
         return _indices(self.network.kind, n, self.scales, x.dtype, x.device)
@@ -195,7 +192,8 @@ class SetModel(nn.Module):
             weights = sums.weights
             if self.network.kind == "pooled":
                 weights = weights * self.scale_weight[sums.scale - 1]
-            part = weights @ g.flatten(1)
+            alone = n == 1 and self.network.kind == "sam"  # then the only weight is 1
+            part = g.flatten(1) if alone else weights @ g.flatten(1)
             total = part if total is None else total + part
         total = total.unflatten(1, g.shape[1:])
         return total + self.scale_bias if self.network.kind == "pooled" else total
@@ -247,10 +245,10 @@ class SetModel(nn.Module):
         given = [np.arange(n), *(rng.permutation(n) for _ in range(self.network.permutations - 1))]
         return [torch.from_numpy(each).to(x.device).expand(batch, n) for each in given]
 
-    def _reordered(self, x: Tensor, order: Tensor, features: bool) -> Told:
+    def _reordered(self, x: Tensor, order: Tensor, features: bool, logits: bool) -> Told:
         """Return what is told of the sets with their videos in another order, subsets named by their former places."""
         n = x.shape[1]
-        told = self._told(x.gather(1, order[..., None].expand_as(x)), features)
+        told = self._told(x.gather(1, order[..., None].expand_as(x)), features, logits)
         bits = 1 << order.argsort(1)  # (B, n): where each video has gone
         members = torch.from_numpy(membership(n, self.least)).to(x.device, torch.int64)  # (M, n)
         where = torch.from_numpy(places(n, self.least)).to(x.device)[bits @ members.T]  # (B, M)
@@ -258,7 +256,7 @@ class SetModel(nn.Module):
         return Told(
             None if told.features is None else told.features.gather(1, by_row.expand_as(told.features)),
             told.embeddings.gather(1, by_row.expand_as(told.embeddings)),
-            told.logits.gather(2, where[:, None].expand_as(told.logits)),
+            None if told.logits is None else told.logits.gather(2, where[:, None].expand_as(told.logits)),
         )
 
     # ---------------------------------------------------------------- making it again

@@ -5,7 +5,7 @@ feature, what the heads read; relation, what they read of the whole set against 
 Sets go through the model by their size, several at a time. A space that does not apply is told with its reason.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from kinoflow.metrics.abstraction import cosine_distances
-from kinoflow.tasks.abstraction.model import ClipClassifier, SetModel, Told
+from kinoflow.tasks.abstraction.model import ClipClassifier, SetModel
 
+RECORDS = 160  # sets whose distances are told at once: enough rows for a matrix product, and little memory that is new
 SPACES = ("embedding", "singles", "feature", "relation", "mean")
 Distances = dict[str, np.ndarray | str]  # of each space: (N, candidates), or why it does not apply
 
@@ -37,10 +38,7 @@ class Reader:
     def _parts(self, x: np.ndarray, say: Callable[[Tensor], tuple[Tensor, ...]]) -> list[np.ndarray]:
         """Return what ``say`` tells of x (N, ...), joined over batches, as arrays."""
         with torch.inference_mode():
-            found = [
-                say(torch.as_tensor(x[first : first + self.batch], dtype=self._dtype, device=self._device))
-                for first in range(0, len(x), self.batch)
-            ]
+            found = [say(self._tensor(x[first : first + self.batch])) for first in range(0, len(x), self.batch)]
             return [torch.cat(each).cpu().numpy() for each in zip(*found, strict=True)]
 
     def logits(self, x: np.ndarray) -> np.ndarray:
@@ -81,59 +79,70 @@ class Reader:
             reasons |= dict.fromkeys(SPACES[:-1], text)
         found: Distances = {space: reasons[space] for space in SPACES if space in reasons}
         found["singles"] = reasons.get("singles", "the centre of the references is the set's own vector")
-        found["mean"] = cosine_distances(references.mean(axis=1), candidates)
-        if {"embedding", "feature", "relation"} - reasons.keys():
-            vectors, features = map(_double, self._whole(references))
-            pairs = {"relation": (features, candidates)}
-            if {"embedding", "feature"} - reasons.keys():
-                single = list(map(_double, self._single(candidates)))
-                pairs |= {"embedding": (vectors, single[0]), "feature": (features, single[1])}
-            found |= {space: cosine_distances(*pair) for space, pair in pairs.items() if space not in reasons}
+        found |= self._by_parts(self._completed, reasons, references, candidates)
         return {space: found[space] for space in SPACES}
 
-    def _whole(self, x: np.ndarray) -> list[np.ndarray]:
-        """Return the vector (N, E) and the feature (N, F) of whole sets."""
-
-        def say(sets: Tensor) -> tuple[Tensor, ...]:
-            features, vectors = self.network.whole(sets)
-            return vectors, features
-
-        return self._parts(x, say)
-
-    def _single(self, x: np.ndarray) -> list[np.ndarray]:
-        """Return the vectors (N, Q, E) and the features (N, Q, F) of videos, each a set of its own."""
-
-        def say(videos: Tensor) -> tuple[Tensor, ...]:
-            told: Told = self.network.singles(videos, features=True)
-            return told.embeddings, told.features
-
-        return self._parts(x, say)
+    def _completed(
+        self, reasons: Mapping[str, str], references: np.ndarray, candidates: np.ndarray
+    ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Give each space with its centres (N, .) and candidates (N, Q, .)."""
+        yield "mean", references.mean(axis=1), candidates
+        if reasons.keys() >= {"embedding", "feature", "relation"}:
+            return
+        features, vectors = map(_double, self.network.whole(self._tensor(references)))
+        if "relation" not in reasons:
+            yield "relation", features, candidates
+        if not reasons.keys() >= {"embedding", "feature"}:
+            own, single = map(_double, self.network.singles(self._tensor(candidates)))
+            yield from (("embedding", vectors, single), ("feature", features, own))
 
     # ---------------------------------------------------------------- odd one out
 
     def odd(self, x: np.ndarray) -> Distances:
         """Return how far each member is from the centre of its set x (N, n, D): (N, n) in every space; the odd one is farthest."""
-        reasons, network = self.reasons(), self.network
-        found: Distances = dict(reasons)
-        found["mean"] = cosine_distances(x.mean(axis=1), x)
-        if set(SPACES[:-1]) - reasons.keys():
-            several = torch.from_numpy(np.flatnonzero(network.sizes(x.shape[1]) >= 2)).to(self._device)
-
-            def say(sets: Tensor) -> tuple[Tensor, ...]:
-                told, n = network(sets, features=True), sets.shape[1]
-                centre = told.embeddings[:, several].mean(1)
-                return centre, told.features[:, -1], told.embeddings[:, :n], told.features[:, :n]
-
-            centre, feature, vectors, features = map(_double, self._parts(x, say))
-            pairs = {
-                "embedding": (centre, vectors),
-                "singles": (vectors.mean(axis=1), vectors),
-                "feature": (feature, features),
-                "relation": (feature, x),
-            }
-            found |= {space: cosine_distances(*pair) for space, pair in pairs.items() if space not in reasons}
+        reasons = self.reasons()
+        found: Distances = reasons | self._by_parts(self._centred, reasons, x)
         return {space: found[space] for space in SPACES}
 
+    def _centred(self, reasons: Mapping[str, str], x: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Give each space with its centres (N, .) and members (N, n, .)."""
+        yield "mean", x.mean(axis=1), x
+        if reasons.keys() >= set(SPACES[:-1]):
+            return
+        told, n = self.network(self._tensor(x), features=True, logits=False), x.shape[1]
+        several = torch.from_numpy(np.flatnonzero(self.network.sizes(n) >= 2)).to(self._device)
+        centre, feature = map(_double, (told.embeddings[:, several].mean(1), told.features[:, -1]))
+        vectors, features = map(_double, (told.embeddings[:, :n], told.features[:, :n]))
+        yield from (("embedding", centre, vectors), ("singles", vectors.mean(axis=1), vectors))
+        yield from (("feature", feature, features), ("relation", feature, x))
 
-def _double(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.float64)
+    # ---------------------------------------------------------------- some records at a time
+
+    def _by_parts(
+        self,
+        give: Callable[..., Iterator[tuple[str, np.ndarray, np.ndarray]]],
+        reasons: Mapping[str, str],
+        *arrays: np.ndarray,
+    ) -> dict[str, np.ndarray]:
+        """Return the distances (N, .) in every space that applies; ``give`` is asked for some rows of the arrays at a time.
+
+        The parts are alike in size: a product with one row, or two, is rounded otherwise than one with many.
+        """
+        count = -(-len(arrays[0]) // min(self.batch, RECORDS))
+        with torch.inference_mode():
+            parts = [
+                {
+                    space: cosine_distances(centres, members)
+                    for space, centres, members in give(reasons, *part)
+                    if space not in reasons
+                }
+                for part in zip(*(np.array_split(each, count) for each in arrays), strict=True)
+            ]
+        return {space: np.concatenate([part[space] for part in parts]) for space in parts[0]}
+
+    def _tensor(self, x: np.ndarray) -> Tensor:
+        return torch.as_tensor(x, dtype=self._dtype, device=self._device)
+
+
+def _double(values: Tensor) -> np.ndarray:
+    return values.cpu().numpy().astype(np.float64)
