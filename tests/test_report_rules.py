@@ -13,7 +13,9 @@ def told(root: str) -> str:
     """The text for a study whose every file of the user lies below a folder."""
     found = study(
         datasets={"other": {"source": {"path": f"{root}/videos"}, "index": {"labels": f"{root}/labels.csv"}}},
-        segmentation={"steps": {"steps": f"{root}/steps.csv", "narration": f"{root}/narration.csv"}},
+        segmentation={
+            "steps": {"steps": f"{root}/steps.csv", "narration": f"{root}/said.csv", "outside": f"{root}/others"}
+        },
         alignment={"same": {"weights": None, "network": {"weights": f"{root}/byol.pth"}}},
         actions={"epic": {"kind": "epic55", "path": f"{root}/epic"}},
         corpora={"own": {"path": f"{root}/recipes.jsonl"}},

@@ -145,3 +145,26 @@ def test_a_student_that_reads_frames_itself_has_no_features_to_tell_of(own):
     wildcards = SimpleNamespace(run="pictures", seed="0")
     for files in (own.frames_below, own.extractor, own.basis):
         assert files("anticipation")(wildcards) == []
+
+
+def test_predictions_of_others_trigger_by_what_they_hold_and_texts_by_being_asked_for(tmp_path):
+    folder = tmp_path / "others"
+    (folder / "of one").mkdir(parents=True)
+    (folder / "of one/video.npy").write_bytes(b"1")
+    run = {"features": "net", "outside": str(folder), "texts": True}
+    values = merge(OWN, {"segmentation": {"direct": run, "plain": {"features": "net"}}})
+    layout = Layout(Study.model_validate(values), {"/my net.pt": "0123"})
+    test, plain = (SimpleNamespace(run=name, seed="2", test="-posterior") for name in ("direct", "plain"))
+    runs = Runs(layout)
+    assert runs.outside("segmentation")(test, None) == f"--outside {folder}"
+    place = "results/trial/segmentation/direct/seed-2/texts-posterior"
+    assert runs.texts("segmentation")(test) == f"--texts-folder {place}"
+    asked = (runs.outside("segmentation")(plain, None), runs.outside_content("segmentation")(plain))
+    assert (*asked, runs.texts("segmentation")(plain)) == ("", "", "")
+    before = runs.outside_content("segmentation")(test)
+    (folder / "of one/video.npy").write_bytes(b"2")
+    assert Runs(layout).outside_content("segmentation")(test) != before
+    (folder / "of one/video.npy").write_bytes(b"1")
+    assert Runs(layout).outside_content("segmentation")(test) == before
+    trained = runs.options("segmentation", "test", "test_on")
+    assert trained(test) == trained(plain)  # neither is for the training

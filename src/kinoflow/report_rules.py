@@ -11,7 +11,7 @@ from kinoflow.report.options import ClaimsOptions
 from kinoflow.run_sections import RunSections
 
 FILES = {  # keys below which the rooms' sections of the config name files and folders of the user
-    "segmentation": ("steps", "narration"),
+    "segmentation": ("steps", "narration", "outside"),
     "actions": ("path",),
     "corpora": ("path",),
     "anticipation": ("folder",),

@@ -81,6 +81,17 @@ class SegmentationRun(Seeded, SegmentationOptions):
         " of the dataset's annotations, if they have windows",
         "",
     )
+    outside: UserPath | None = option(
+        None,
+        "predictions that others made, scored beside in each test: a folder with VIDEO.txt, VIDEO.npy or VIDEO.json for each"
+        " tested and labelled video; empty: none",
+        "",
+    )
+    texts: bool = option(
+        False,
+        "write also a text file of each tested video, as the published code does: texts/VIDEO.txt beside metrics",
+        "",
+    )
     tests: dict[Name, SegmentationTestOptions] = option(
         {}, "further tests of the same model, by name: other constraints, another way of decoding", ""
     )

@@ -9,6 +9,7 @@ from typing import Any
 from kinoflow.features.options import RunWeights
 from kinoflow.layout import Dataset, Layout, Run, Shards
 from kinoflow.options import resolved
+from kinoflow.store.files import key_of, sha256_of
 from kinoflow.study import FeaturesRun, FramesRun, PcaRun
 from kinoflow.study_parts import shown
 
@@ -18,6 +19,7 @@ MODEL = "model.safetensors"
 # What a run reads stands in its inputs, its seed and further tests in its paths.
 FILES = (
     *("frames", "features", "dataset", "seeds", "tests", "weights", "initial", "steps", "narration"),
+    *("outside", "texts"),
     *("actions", "folder", "language", "recipes", "records", "sets", "released", "validation_sets"),
     *("teacher", "teachers", "toy"),
 )
@@ -36,6 +38,7 @@ class Runs:
 
     def __init__(self, layout: Layout):
         self._layout, self._runs, self._study, self._weights = layout, layout.runs, layout.study.study, layout.weights
+        self._content: dict[str, str] = {}  # of folders of the user
 
     def options(self, room: str, *exclude: str) -> Callable[[Any], str]:
         """Return a run's resolved options as one JSON text, without what names files."""
@@ -201,6 +204,37 @@ class Runs:
             return [found] if found else run.dataset.tables(key)
 
         return path
+
+    def outside(self, room: str) -> Callable[..., str]:
+        """Return the flag that names the predictions of others that a run is scored beside; not recorded: what they hold is."""
+
+        def flag(wildcards: Any, input: Any) -> str:
+            path = self._run(room, wildcards).options.outside
+            return f"--outside {shlex.quote(path)}" if path else ""
+
+        return flag
+
+    def outside_content(self, room: str) -> Callable[[Any], str]:
+        """Return what tells the predictions of others from what stood in their place before: names and content."""
+
+        def text(wildcards: Any) -> str:
+            path = self._run(room, wildcards).options.outside
+            if path and path not in self._content:
+                files = sorted(file for file in Path(path).rglob("*") if file.is_file())
+                self._content[path] = key_of(*(f"{file.relative_to(path)} {sha256_of(file)}" for file in files))
+            return self._content[path] if path else ""
+
+        return text
+
+    def texts(self, room: str) -> Callable[[Any], str]:
+        """Return the flag that names the folder of a test's text files, beside its results; they are no output."""
+
+        def flag(wildcards: Any) -> str:
+            run = self._run(room, wildcards)
+            place = f"{run.folder(self._study, int(wildcards.seed))}/texts{wildcards.test}"
+            return f"--texts-folder {place}" if run.options.texts else ""
+
+        return flag
 
     def classes(self, room: str) -> Callable[[Any], list[str]]:
         """Return the order of classes of published annotations, where a run asks for the file's own."""

@@ -71,6 +71,9 @@ class Flow:
             weights[path] = sha256_of(path)
         for path in start_weights(study):  # another study may still have to train them: a dry run bears with that
             weights[path] = sha256_of(path) if Path(path).is_file() else ""
+        for name, run in study.segmentation.items():  # else it would be found out after the training
+            if run.outside and not Path(run.outside).is_dir():
+                raise KinoflowError(f"segmentation.{name}.outside: there is no folder {run.outside}; correct the path")
         return {"config": json.loads(resolved(study)), "codes": {}, "weights": weights}
 
     @property

@@ -135,6 +135,7 @@ def test_crosstask_has_the_settings_of_the_published_code():
     assert training.learning_rate * training.final_rate == pytest.approx(1e-4) and batches.carry
     assert (run.begin.means, run.begin.rows, run.labels.rule) == ("mean", "original", "overlap")
     assert (run.validate_on, run.test_on, run.train_on) == (("validation",), ("test",), ("train",))
+    assert run.follow_on == run.test_on
     assert all(figure.value is None for figure in study.published)  # nobody has looked them up
 
 

@@ -50,9 +50,13 @@ rule segmentation_evaluate:
         code=flow.code("kinoflow.tasks.segmentation.evaluate:segmentation_evaluate"),
         options=flow.runs.test("segmentation"),
         splits=flow.runs.splits("segmentation"),
+        content=flow.runs.outside_content("segmentation"),
+        outside=flow.runs.outside("segmentation"),
+        texts=flow.runs.texts("segmentation"),
         files=runs.flags,
     shell:
-        "python -m kinoflow segmentation-evaluate {params.files} --splits {params.splits} --metrics {output.metrics}"
+        "python -m kinoflow segmentation-evaluate {params.files} {params.outside} {params.texts}"
+        " --splits {params.splits} --metrics {output.metrics}"
         " --predictions {output.predictions} --states {output.states} --options {params.options:q} --log {log}"
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.tasks.segmentation import tiny
 
 from kinoflow.errors import ConfigError, DataError
+from kinoflow.store.shards import Shard
 from kinoflow.store.tables import read, read_csv
 from kinoflow.tasks.segmentation.evaluate import Found, segmentation_evaluate
 from kinoflow.tasks.segmentation.options import SegmentationTestOptions
@@ -128,17 +129,34 @@ def test_texts_are_written_as_published_and_read_back_as_those_of_others(test, l
     assert again["outside"]["pooled"] == found["pooled"]
 
 
+def rows_of(films):
+    """Return {video: rows} of the scored test videos."""
+    shards = [Shard(path) for path in films.features]
+    return {
+        f"test{k:02d}.npy": len(s.rows(f"test{k:02d}.npy")) for k in range(3) for s in shards if f"test{k:02d}.npy" in s
+    }
+
+
+def test_predictions_of_others_may_tell_of_all_rows_where_only_some_are_read(test, train, films, tmp_path):
+    options = tiny.options(**tiny.LABELLED, learn="closed_form", rows={"subsample": 2})
+    path, folder = train(tmp_path / "r" / "seed-0", options), tmp_path / "texts"
+    found, _ = test(path, files={"texts_folder": folder})
+    for name, length in rows_of(films).items():
+        file = folder / f"{name}.txt"
+        lines = file.read_text().splitlines()
+        read = lines[5].split()
+        assert len(read) == -(-length // 2)
+        file.write_text("\n".join([*lines[:5], " ".join(read[row // 2] for row in range(length))]))
+    again, _ = test(path, files={"outside": folder})
+    assert again["outside"]["pooled"] == found["pooled"]
+
+
 @pytest.mark.parametrize("form", ["npy", "one-hot", "json"])
 def test_predictions_of_others_are_scored(test, labelled, films, tmp_path, form):
     folder = tmp_path / "others"
     folder.mkdir()
-    lengths = {"test00": 0, "test01": 0, "test02": 0}
-    from kinoflow.store.shards import Shard
-
-    for shard in map(Shard, films.features):
-        lengths |= {name: len(shard.rows(f"{name}.npy")) for name in lengths if f"{name}.npy" in shard}
-    for name, length in lengths.items():
-        numbers = np.full(length, -1)
+    for video, length in rows_of(films).items():
+        name, numbers = video.removesuffix(".npy"), np.full(length, -1)
         numbers[4:6] = 0
         if form == "npy":
             np.save(folder / f"{name}.npy", numbers)

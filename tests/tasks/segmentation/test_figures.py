@@ -31,7 +31,7 @@ def study(films, train, tmp_path_factory):
     root = tmp_path_factory.mktemp("study") / "results/s/segmentation"
     runs = {
         "low5": tiny.options(),
-        "low3": tiny.options(model={"states": 3, "rank": 1}),
+        "low3": tiny.options(model={"states": 3, "rank": 1}, follow_on=["test"]),
         "counted": tiny.options(**tiny.LABELLED, learn="closed_form"),
     }
     for name, options in runs.items():
@@ -42,7 +42,10 @@ def study(films, train, tmp_path_factory):
                 n: place / f"{n}.{'json' if n == 'metrics' else 'csv'}" for n in ("metrics", "predictions", "states")
             }
             test = SegmentationTestOptions(by_task=False)
-            segmentation_evaluate(model, **films.tables, features=films.features, **out, options=test, device="cpu")
+            of = films.tables | out | {"features": films.features, "options": test, "device": "cpu"}
+            segmentation_evaluate(model, **of, texts_folder=root.parent / f"texts {name}")
+            if name == "counted":  # what it has written is also what another one says
+                segmentation_evaluate(model, **of, outside=root.parent / "texts counted")
     rng = np.random.default_rng(0)
     with shards.writing(root / "frames.h5", {"store": "raw", "options": "{}"}, frames=True) as writer:
         for name in (f"test{k:02d}.npy" for k in range(4)):
@@ -86,6 +89,18 @@ def test_runs_stand_beside_their_baselines(whole):
     models = table(found, "Models")
     assert models["low5"][:2] == ("5 states, rank 3", 2) and models["counted"][0] == "5 states, dense, closed form"
     assert all(block.tone == "finding" for block in found.blocks if isinstance(block, Callout))
+
+
+def test_predictions_of_others_stand_beside_and_are_named(whole):
+    (accuracies,) = [b for b in whole.blocks if isinstance(b, Table) and b.caption.startswith("Rows and segments")]
+    rows = {str(row[0]): row[2:] for row in accuracies.rows}
+    assert rows["outside"] == rows["counted"] and any("others made" in note for note in accuracies.notes)
+
+
+def test_a_curve_of_followed_videos_stands_beside_that_of_validation(whole):
+    assert len(figures(whole, "NLL of a validation row during training")) == 1
+    (followed,) = figures(whole, "NLL of a row of test during training")
+    assert "low3" in followed.svg and "low5" not in followed.svg
 
 
 def test_likelihood_is_drawn_against_states_and_rank(whole):

@@ -15,10 +15,12 @@ from kinoflow.store.tables import read_csv
 from kinoflow.tasks.segmentation import initial
 from kinoflow.tasks.segmentation import train as stage
 from kinoflow.tasks.segmentation.batches import first_videos
-from kinoflow.tasks.segmentation.data import Item
+from kinoflow.tasks.segmentation.data import Item, read_films
+from kinoflow.tasks.segmentation.evaluate import segmentation_evaluate
 from kinoflow.tasks.segmentation.labels import Vocabulary
 from kinoflow.tasks.segmentation.model import SegmentModel
-from kinoflow.tasks.segmentation.options import SegmentationOptions
+from kinoflow.tasks.segmentation.options import SegmentationOptions, SegmentationTestOptions
+from kinoflow.tasks.segmentation.parts import Parts, parted
 from kinoflow.tasks.segmentation.train import StepTraining
 from kinoflow.tasks.segmentation.trained import read_checkpoint
 from kinoflow.training import checkpoint
@@ -89,7 +91,9 @@ def golden_training(golden, epochs):
     chosen = first_videos([item.key for item in items])
     means, deviations = initial.gaussians([films.rows(items[n]) for n in chosen], 6, "mean", 0)
     model.start_emissions(torch.from_numpy(means), torch.from_numpy(deviations))
-    return Watched(model, films, items, [], options, seed=0), options.training.model_copy(update={"drop_last": True})
+    return Watched(model, films, Parts(items, [], []), options, seed=0), options.training.model_copy(
+        update={"drop_last": True}
+    )
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
@@ -169,6 +173,35 @@ def test_likelihood_grows_and_the_history_says_so(unlabelled):
     wanted = {"train/nll_per_row", "train/nll_per_video", "train/parameter_norm", "validation/gradient_norm"}
     assert wanted | {"learning_rate", "validation/nll_per_video"} <= set(rows[-1])
     assert all(row["validation/gradient_norm"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("how", [{}, {"models": "per_task"}, {**tiny.LABELLED, "learn": "closed_form"}], ids=str)
+def test_followed_videos_are_written_down_after_each_epoch_and_choose_nothing(train, tmp_path, how):
+    keep = {"training": {"keep": "last" if "learn" in how else "best"}}
+    free = train(tmp_path / "a" / "seed-0", tiny.options(**how, **keep))
+    path = train(tmp_path / "b" / "seed-0", tiny.options(**how, **keep, follow_on=["test"]))
+    tensors, others = checkpoint.read(path)[0], checkpoint.read(free)[0]
+    assert all(torch.equal(tensors[name], others[name]) for name in others)
+    named = {"followed/nll_per_row", "followed/nll_per_video"}
+    rows = history(path)
+    told = [{name: row.pop(name) for name in named} for row in rows]
+    assert rows == history(free) and all(np.isfinite(value) for row in told for value in row.values())
+
+
+def test_the_last_likelihood_of_followed_videos_is_that_of_the_test(train, films, tmp_path):
+    path = train(tmp_path / "a" / "seed-0", tiny.options(follow_on=["test"]))
+    out = [tmp_path / name for name in ("metrics.json", "predictions.csv")]
+    of = films.tables | {"features": films.features, "options": SegmentationTestOptions(by_task=False)}
+    segmentation_evaluate(path, **of, metrics=out[0], predictions=out[1])
+    tested = json.loads(out[0].read_bytes())["nll"]["per_row"]
+    assert history(path)[-1]["followed/nll_per_row"] == pytest.approx(tested, rel=1e-5)
+
+
+def test_videos_of_a_draw_that_are_tested_can_be_followed(films):
+    options = tiny.options(cross_validation={"videos": 3}, follow_on=["train"], hold_out=[])
+    read = read_films(**films.tables, features=films.features, rows=options.rows, labels=options.labels)
+    parts = parted(read, options)
+    assert {item.video for item in parts.followed} == {item.video for item in parts.test} and parts.test
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(train, unlabelled, tmp_path):

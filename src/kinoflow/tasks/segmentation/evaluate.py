@@ -80,7 +80,7 @@ def segmentation_evaluate(
     states: a table to write of the rows of features that are nearest to each state's mean (one model of all tasks)
     steps: the tasks' steps in their order: task, number, action
     narration: windows in which a narrator speaks of a step: video, start, end, action
-    outside: a folder of predictions made by others, to be scored beside: .txt, .npy or .json for each video
+    outside: a folder of predictions that others made, to be scored beside: .txt, .npy or .json for each labelled video
     texts_folder: a folder to write a text file for each video into, as the published code does
     splits: the splits to test on; those of the run if not given
     device: cpu, cuda, or auto: CUDA where there is some
@@ -127,7 +127,7 @@ def segmentation_evaluate(
         found |= judge.scores(told)
         found |= {"baselines": judge.baselines(steps, device)} if parts.scored else {}
     if outside:
-        said = texts.read(outside, parts.scored, trained.vocabulary)
+        said = texts.read(outside, parts.scored, trained.vocabulary, judge.whole)
         found["outside"] = judge.measured(Baseline(said, "identity"))
     write_json(metrics, found)
     labels = judge.labels(told)

@@ -171,10 +171,10 @@ def _accuracies(runs: Sequence[Run], best: Run | None) -> list[Block]:
     rows: list[tuple] = [(run.name, run.states, *(run.mean(*keys) for _, keys in MEASURES)) for run in scored]
     seen: set[tuple] = set()
     for run in scored:
-        for name in (*BASELINES, *LEARNT):
-            values = tuple(run.mean("baselines", name, *keys) for _, keys in MEASURES)
-            free = name in ("uniform", "clock", "kmeans", "mixture")  # of as many states as the run
-            row = (name, run.states if free else None, *values)
+        for place in (("outside",), *(("baselines", name) for name in (*BASELINES, *LEARNT))):
+            values = tuple(run.mean(*place, *keys) for _, keys in MEASURES)
+            free = place[-1] in ("uniform", "clock", "kmeans", "mixture")  # of as many states as the run
+            row = (place[-1], run.states if free else None, *values)
             if values[0] is not None and row not in seen:
                 seen.add(row)
                 rows.append(row)
@@ -183,6 +183,8 @@ def _accuracies(runs: Sequence[Run], best: Run | None) -> list[Block]:
         "Means over seeds. Rows right: background counts. Edit: one minus edit distance of the steps' sequence; F1@25: segments"
         " that overlap a true one by a quarter of their union; step recall: steps in the middle of whose prediction they are.",
     )
+    if any(run.values("outside", *results.ACCURACY) for run in scored):
+        notes += ("outside: predictions that others made.",)
     return [Table("Rows and segments told right", columns, tuple(rows), notes=notes, highlight=highlight)]
 
 
@@ -210,21 +212,23 @@ def _likelihood(runs: Sequence[Run], one_of_several: bool) -> Figure:
 
 
 def _curves(runs: Sequence[Run]) -> list[Block]:
-    for column, words in (
-        ("validation/nll_per_row", "NLL of a validation row"),
-        ("train/nll_per_row", "NLL of a training row"),
-    ):
-        found = {}
-        for run in runs:
-            seeds = [
-                [(row["epoch"], row[column]) for row in own.history if column in row] for own in run.seeds.values()
-            ]
-            seeds = [curve for curve in seeds if len(curve) > 1]
-            if seeds and run.options.models == "mixed":
-                found[run.name] = seeds
-        if found:
-            return [Figure(f"{words} during training", "A line for each seed.", svg=drawing.curves(found, words))]
-    return []
+    """Return curves of validation, or of training where there is none; and of followed videos, which choose nothing."""
+    learnt = _curve(runs, "validation/nll_per_row", "NLL of a validation row")
+    learnt = learnt or _curve(runs, "train/nll_per_row", "NLL of a training row")
+    names = sorted({split for run in runs for split in run.options.follow_on})
+    return learnt + _curve(runs, "followed/nll_per_row", f"NLL of a row of {', '.join(names)}")
+
+
+def _curve(runs: Sequence[Run], column: str, words: str) -> list[Block]:
+    found = {}
+    for run in runs:
+        seeds = [[(row["epoch"], row[column]) for row in own.history if column in row] for own in run.seeds.values()]
+        seeds = [curve for curve in seeds if len(curve) > 1]
+        if seeds and run.options.models == "mixed":
+            found[run.name] = seeds
+    return (
+        [Figure(f"{words} during training", "A line for each seed.", svg=drawing.curves(found, words))] if found else []
+    )
 
 
 # ---------------------------------------------------------------- timelines

@@ -276,6 +276,12 @@ class SegmentationOptions(Options):
     validate_on: tuple[str, ...] = option(
         (), "splits whose likelihood is measured during training; never those of the test", ""
     )
+    follow_on: tuple[str, ...] = option(
+        (),
+        "splits whose likelihood is written down, too, after each epoch, of videos that are neither trained on nor validated"
+        " on (published logs: the test); it chooses nothing",
+        "",
+    )
     hold_out: tuple[str, ...] = option(
         (), "recordings of the training splits that are not trained on but validated on", ""
     )

@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kinoflow.errors import ConfigError
 from kinoflow.tasks.segmentation.data import NAMED, Films, Item, tell_lost
@@ -19,6 +19,7 @@ class Parts:
     train: list[Item]
     validation: list[Item]
     test: list[Item]
+    followed: list[Item] = field(default_factory=list)  # whose likelihood is written down while it is trained
 
     @property
     def scored(self) -> list[Item]:
@@ -28,6 +29,8 @@ class Parts:
 
 def parted(films: Films, options: SegmentationOptions, test_on: Sequence[str] | None = None) -> Parts:
     """Return the videos that are trained on, validated on and tested on; no video is in two of these.
+
+    Those that are followed may be tested, too; they are never trained or validated on.
 
     test_on: splits in place of the options'. Raises ConfigError if nothing is left to train on.
     """
@@ -56,7 +59,13 @@ def parted(films: Films, options: SegmentationOptions, test_on: Sequence[str] | 
     )
     if not train:
         raise ConfigError("train_on: no video is left to train on; look at hold_out, hold_out_share and at the labels")
-    return Parts(train, validation, test)
+    return Parts(train, validation, test, _followed(films, options, [*train, *validation]))
+
+
+def _followed(films: Films, options: SegmentationOptions, used: Iterable[Item]) -> list[Item]:
+    seen = {item.video for item in used}
+    chosen = films.chosen(options.follow_on, "follow_on") if options.follow_on else []
+    return [item for item in chosen if item.video not in seen]
 
 
 def by_task(items: Iterable[Item]) -> dict[str, list[Item]]:

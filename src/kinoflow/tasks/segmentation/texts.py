@@ -43,14 +43,14 @@ def write(folder: Path, item: Item, labels: np.ndarray, score: float, vocabulary
     write_text(folder / f"{item.video}.txt", "".join(f"{h}\n{p}\n" for h, p in zip(HEADS, parts, strict=True)))
 
 
-def read(folder: Path, items: Sequence[Item], vocabulary: Vocabulary) -> list[np.ndarray]:
-    """Return what others say of videos, (T,) labels each.
+def read(folder: Path, items: Sequence[Item], vocabulary: Vocabulary, whole: Sequence[Item]) -> list[np.ndarray]:
+    """Return what others say of videos, (T,) labels each: of the rows that are read, or of all (``whole``).
 
     For each video a file of its name, with or without its own suffix: .txt as above; .npy: labels as numbers of the task's
     steps from 0 (T,), -1 for background, or one-hot over them (T, S), a row without a one for background; .json: a list
     ``y_pred`` of such numbers or of names. Raises DataError that names the file if it is not there, or has other rows.
     """
-    return [_read(_file(folder, item), item, vocabulary) for item in items]
+    return [_read(_file(folder, each), each, vocabulary, every) for each, every in zip(items, whole, strict=True)]
 
 
 def _file(folder: Path, item: Item) -> Path:
@@ -62,7 +62,7 @@ def _file(folder: Path, item: Item) -> Path:
     raise DataError(f"{folder}: there is no prediction of {item.video!r}, such as {stem}.npy")
 
 
-def _read(path: Path, item: Item, vocabulary: Vocabulary) -> np.ndarray:
+def _read(path: Path, item: Item, vocabulary: Vocabulary, whole: Item) -> np.ndarray:
     try:
         values = _values(path)
         if values.ndim == 2:
@@ -70,8 +70,8 @@ def _read(path: Path, item: Item, vocabulary: Vocabulary) -> np.ndarray:
         found = _labels(values, item, vocabulary)
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise DataError(f"{path}: this is no prediction of {item.video!r}: {error}") from None
-    if len(found) != item.frames:
-        raise DataError(f"{path}: it has {len(found)} rows, the features of {item.video!r} have {item.frames}")
+    if len(found) not in (item.frames, whole.frames):
+        raise DataError(f"{path}: it has {len(found)} rows, the features of {item.video!r} have {whole.frames}")
     return found
 
 

@@ -21,7 +21,7 @@ from kinoflow.tasks.segmentation.fit import fit_supervised
 from kinoflow.tasks.segmentation.loss import losses_of_videos
 from kinoflow.tasks.segmentation.model import SegmentModel
 from kinoflow.tasks.segmentation.options import SegmentationOptions
-from kinoflow.tasks.segmentation.parts import by_task, label_counts, parted
+from kinoflow.tasks.segmentation.parts import Parts, by_task, label_counts, parted
 from kinoflow.tasks.segmentation.spans import Span, cut
 from kinoflow.tasks.segmentation.trained import MIXED, Trained
 from kinoflow.training import checkpoint
@@ -33,6 +33,7 @@ from kinoflow.training.schedule import Plan
 from kinoflow.training.workplace import workplace
 
 TESTING = ("test", "test_on")  # options that change nothing of the training
+FOLLOWED = "followed"  # heading of what is told of videos that choose nothing
 VALIDATED = 16  # videos whose likelihood is found at once
 
 
@@ -77,22 +78,18 @@ def segmentation_train(
     limits.check(films, options.constraints, options.labelled, "constraints")
     limits.check(films, options.test.constraints, options.labelled, "test.constraints")
     parts = parted(films, options)
-    for item in (
-        *parts.train,
-        *parts.validation,
-        *parts.test,
-    ):  # what is wrong with features is told before any training
-        films.rows(item)
+    for item in (*parts.train, *parts.validation, *parts.followed, *parts.test):
+        films.rows(item)  # what is wrong with features is told before any training
     log.info("%d videos to train on, %d to validate on", len(parts.train), len(parts.validation))
     known = [videos, segments, *features, *filter(None, (steps, narration, basis, weights))]
     with workplace(place, known, resolved(options, TESTING), seed, dataset, code) as mine:
         name = f"train {model.parent.parent.name}/{model.parent.name}"
-        groups = [(MIXED, parts.train, parts.validation)] if options.models == "mixed" else _by_task(parts)
+        groups = {MIXED: parts} if options.models == "mixed" else _by_task(parts)
         models, rows = {}, History()
-        for number, (task, train, validation) in enumerate(groups):
+        for number, (task, own_parts) in enumerate(groups.items()):
             said = f"{name} ({task})" if task else name
             events = model.parent / "events" / task if task else model.parent / "events"
-            job = _Job(films, train, validation, options, seed)
+            job = _Job(films, own_parts, options, seed)
             models[task], own = job.run(mine / str(number), said, device, events)
             rows.rows += [{"model": number} | row if task else row for row in own.rows]
         trained = Trained(
@@ -112,9 +109,10 @@ def segmentation_train(
             checkpoint.save(model, trained.whole(), trained.about(seed))
 
 
-def _by_task(parts: Any) -> list[tuple[str, list[Item], list[Item]]]:
-    validation = by_task(parts.validation)
-    return [(task, own, validation.get(task, [])) for task, own in by_task(parts.train).items()]
+def _by_task(parts: Parts) -> dict[str, Parts]:
+    validation, test, followed = by_task(parts.validation), by_task(parts.test), by_task(parts.followed)
+    others = (validation, test, followed)
+    return {task: Parts(own, *(some.get(task, []) for some in others)) for task, own in by_task(parts.train).items()}
 
 
 # ---------------------------------------------------------------- one model
@@ -123,10 +121,8 @@ def _by_task(parts: Any) -> list[tuple[str, list[Item], list[Item]]]:
 class _Job:
     """The training of one model."""
 
-    def __init__(
-        self, films: Films, train: list[Item], validation: list[Item], options: SegmentationOptions, seed: int
-    ):
-        self.films, self.train, self.validation = films, train, validation
+    def __init__(self, films: Films, parts: Parts, options: SegmentationOptions, seed: int):
+        self.films, self.parts, self.train = films, parts, parts.train
         self.options, self.seed = options, seed
 
     def run(self, place: Path, name: str, device: str, events: Path) -> tuple[SegmentModel, History]:
@@ -138,7 +134,7 @@ class _Job:
             checkpoint.load_into(model, tensors, done)
             return model, History([dict(row) for row in about["rows"]])
         self.begin(model)
-        trainee = StepTraining(model, self.films, self.train, self.validation, self.options, self.seed, name)
+        trainee = StepTraining(model, self.films, self.parts, self.options, self.seed, name)
         rows = History()
         if self.options.learn in ("closed_form", "closed_then_gradient"):
             self.count(model)
@@ -208,8 +204,11 @@ def spans_of(item: Item, options: SegmentationOptions) -> list[Span]:
 
 
 def with_means(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of the history with what is meant by its sums: the loss of a video and of a row, over all of these."""
-    found = dict(row)
+    """Return a row of the history with what is meant by its sums: the loss of a video and of a row, over all of these.
+
+    What is said of followed videos has a heading of its own: it is no validation.
+    """
+    found = {name.replace(f"validation/{FOLLOWED}_", f"{FOLLOWED}/"): value for name, value in row.items()}
     nats, many, count = (found.pop(f"train/{name}", 0.0) for name in ("nats", "videos", "rows"))
     if many and count:
         found |= {"train/nll_per_video": nats / many, "train/nll_per_row": nats / count}
@@ -226,15 +225,14 @@ class StepTraining(Trainee):
         self,
         model: SegmentModel,
         films: Films,
-        train: Sequence[Item],
-        validation: Sequence[Item],
+        parts: Parts,
         options: SegmentationOptions,
         seed: int,
         name: str = "training",
     ):
         self.model: nn.Module = model
-        self.films, self.items, self.validation, self.options, self.seed = films, train, validation, options, seed
-        self.groups, self.keys, self.name = one_group(model), [item.key for item in train], name
+        self.films, self.items, self.parts, self.options, self.seed = films, parts.train, parts, options, seed
+        self.groups, self.keys, self.name = one_group(model), [item.key for item in parts.train], name
         self.learn = "gradient" if options.learn == "closed_then_gradient" else options.learn
         self.samples = len(mini_batches(self.keys, options.batches, seed))
         self.said: dict[str, float] = {}  # sums of the last forward pass
@@ -290,31 +288,40 @@ class StepTraining(Trainee):
         self.norm = float(norm_of([p.grad for p in self.model.parameters() if p.grad is not None]))
 
     def validate(self) -> dict[str, float] | None:
-        """Return the likelihood of the validation videos, and the norm of the last gradient."""
+        """Return the likelihood of the validation videos, the norm of the last gradient, the likelihood of followed videos.
+
+        The first number chooses, where one is to choose: never that of followed videos.
+        """
         now = time.monotonic()
         log.info("%s: %.1f videos a second", self.name, self.seen / max(1e-9, now - self.since))
-        found = self.likelihood()
+        found, followed = self.likelihoods()
         self.seen, self.since = 0, time.monotonic()
         if not found and self.options.training.keep == "best":
             return None
-        return found | {"gradient_norm": self.norm}
+        return found | {"gradient_norm": self.norm} | {f"{FOLLOWED}_{name}": value for name, value in followed.items()}
 
-    def likelihood(self) -> dict[str, float]:
-        """Return what the model says of the rows of the validation videos; {} without such."""
-        if not self.validation:
+    def likelihoods(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Return what the model says of the rows of the validation videos, and of the followed ones; {} without such."""
+        found, followed = self._likelihood(self.parts.validation), self._likelihood(self.parts.followed)
+        chooses = {"log_likelihood": -found["nll_per_row"]} if found else {}
+        return chooses | found, followed
+
+    def _likelihood(self, items: Sequence[Item]) -> dict[str, float]:
+        if not items:
             return {}
         where = next(self.model.parameters()).device
-        scores = negative_log_likelihoods(self.model, self.films, self.validation, where)
-        rows = sum(item.frames for item in self.validation)
-        total = float(scores.sum())
-        return {"log_likelihood": -total / rows, "nll_per_row": total / rows, "nll_per_video": total / len(scores)}
+        scores = negative_log_likelihoods(self.model, self.films, items, where)
+        rows, total = sum(item.frames for item in items), float(scores.sum())
+        return {"nll_per_row": total / rows, "nll_per_video": total / len(scores)}
 
     def row(self, step: int) -> dict[str, Any]:
         """Return a row of the history for what was fitted without steps."""
         with torch.no_grad():
-            found = {f"validation/{name}": value for name, value in self.likelihood().items()}
+            found, followed = self.likelihoods()
             norm = float(norm_of(list(self.model.parameters())))
-        return {"step": step, "epoch": 0, "learning_rate": 0.0, "train/parameter_norm": norm} | found
+        numbers = {f"validation/{name}": value for name, value in found.items()}
+        numbers |= {f"{FOLLOWED}/{name}": value for name, value in followed.items()}
+        return {"step": step, "epoch": 0, "learning_rate": 0.0, "train/parameter_norm": norm} | numbers
 
 
 def norm_of(tensors: Sequence[Tensor]) -> Tensor:
