@@ -174,6 +174,7 @@ AT_START = {
     "teacher-train": {"torch"},
     "anticipation-train": {"torch"},
     "anticipation-evaluate": {"torch"},
+    "anticipation-fuse": {"torch"},
     "anticipation-features": {"torch"},
     "anticipation-section": {"torch"},
     "anticipate": {"torch"},

@@ -52,12 +52,12 @@ class Runs:
         """Return what tells the weight file that a run begins with from others: its checksum."""
         return lambda wildcards: self._weights.get(self._start(self._run(room, wildcards)), "")
 
-    def start_flag(self, room: str) -> Callable[..., str]:
+    def start_flag(self, room: str, name: str = "weights") -> Callable[..., str]:
         """Return the flag that names the weight file that a run begins with. Not recorded: a moved file is the same."""
 
         def flag(wildcards: Any, input: Any) -> str:
             path = self._start(self._run(room, wildcards))
-            return f"--weights {shlex.quote(path)}" if path else ""
+            return f"--{name} {shlex.quote(path)}" if path else ""
 
         return flag
 
@@ -84,6 +84,8 @@ class Runs:
                 return [f"data/{run.released.folder}/{file}"] if file in RELEASED_SETS else []
             if room == "ensembles":  # what its teachers read
                 options = self._layout.study.teachers[options.teachers[0]]
+            elif room == "fusions":  # what its students read
+                options = self._student(room, wildcards).options
             name = getattr(options, key)
             return [f"data/{getattr(self._layout, TABLES[key])[name].folder}/{file}"] if name else []
 
@@ -125,11 +127,13 @@ class Runs:
         learnt = self._run("teachers", wildcards).options.corpus
         return self.table_of("teachers", "recipes", "corpus.jsonl")(wildcards) if learnt else []
 
-    def toy(self, file: str, otherwise: Callable[[Any], list[str]]) -> Callable[[Any], list[str]]:
+    def toy(
+        self, file: str, otherwise: Callable[[Any], list[str]], room: str = "anticipation"
+    ) -> Callable[[Any], list[str]]:
         """Return a file of the toy that a student reads, of its seed; for a student that reads none what ``otherwise`` says."""
 
         def path(wildcards: Any) -> list[str]:
-            name = self._run("anticipation", wildcards).options.toy
+            name = self._student(room, wildcards).options.toy
             return (
                 [f"data/{self._layout.toys[name].folder}/seed-{wildcards.seed}/{file}"]
                 if name
@@ -137,6 +141,13 @@ class Runs:
             )
 
         return path
+
+    def fused(self, wildcards: Any) -> list[str]:
+        """Return the scores that a fusion adds."""
+        options = self._run("fusions", wildcards).options
+        file = f"scores-{options.test}.h5" if options.test else "scores.h5"
+        runs = (self._runs["anticipation", name] for name in options.runs)
+        return [f"{run.folder(self._study, int(wildcards.seed))}/{file}" for run in runs]
 
     def summed(self, wildcards: Any) -> list[str]:
         """Return the metrics that a summary is the mean of."""
@@ -302,7 +313,7 @@ class Runs:
 
     def splits(self, room: str) -> Callable[[Any], str]:
         """Return the splits that a run is tested on."""
-        return lambda wildcards: " ".join(map(shlex.quote, self._run(room, wildcards).options.test_on))
+        return lambda wildcards: " ".join(map(shlex.quote, self._student(room, wildcards).options.test_on))
 
     def threads(self, room: str) -> Callable[[Any], int]:
         """Return the threads that a run's training asks for."""
@@ -318,6 +329,11 @@ class Runs:
     def files(self, runs: Iterable[Run], name: str) -> list[str]:
         """Return a file of every seed of runs."""
         return [f"{run.folder(self._study, seed)}/{name}" for run in runs for seed in run.options.seeds]
+
+    def _student(self, room: str, wildcards: Any) -> Run:
+        """Return a run; of a fusion the first of its students."""
+        run = self._run(room, wildcards)
+        return self._runs["anticipation", run.options.runs[0]] if room == "fusions" else run
 
     def _run(self, room: str, wildcards: Any) -> Run:
         return self._runs[room, wildcards.run]
@@ -338,6 +354,11 @@ def table_path(run: Run, name: str) -> str:
 def index_table(dataset: Dataset, name: str) -> str:
     """Return a table (videos, segments) of a dataset."""
     return f"data/{dataset.folder}/index/{dataset.index}/{name}.csv"
+
+
+def joined(*texts: Callable[..., str]) -> Callable[..., str]:
+    """Return the function whose text is those of several, one after the other."""
+    return lambda wildcards, input: " ".join(filter(None, (text(wildcards, input) for text in texts)))
 
 
 def flags(wildcards: Any, input: Any) -> str:

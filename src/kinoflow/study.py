@@ -17,6 +17,7 @@ from kinoflow.room_runs import (
     CorpusRun,
     DatasetName,
     EnsembleRun,
+    FusionRun,
     LanguageRun,
     RecognitionRun,
     ReleasedRun,
@@ -30,7 +31,8 @@ from kinoflow.room_runs import (
 from kinoflow.tasks.anticipation.options import AnticipationToyOptions
 
 ROOMS = (
-    *("recognition", "segmentation", "alignment", "language", "teachers", "ensembles", "anticipation", "summaries"),
+    *("recognition", "segmentation", "alignment", "language", "teachers", "ensembles", "anticipation", "fusions"),
+    "summaries",
     "abstraction",
 )
 
@@ -107,6 +109,7 @@ class Study(Options):
         {}, "invented actions with features and a teacher, by name: no dataset is needed", ""
     )
     anticipation: dict[Name, AnticipationRun] = option({}, "the students of anticipation, by name", "")
+    fusions: dict[Name, FusionRun] = option({}, "the scores of several students added (late fusion), by name", "")
     summaries: dict[Name, SummaryRun] = option({}, "means over teachers or students, by name", "")
     taxonomies: dict[Name, TaxonomyRun] = option({}, "the taxonomies, by name", "")
     sets: dict[Name, SetsRun] = option({}, "the draws of abstraction sets, by name", "")
@@ -223,6 +226,12 @@ class Study(Options):
                 self._source("anticipation", name)
             self._read(key, "teacher", run.taught_by, run.seeds, "teachers", "ensembles")
             self._begins(key, run, "initial", "anticipation")
+        for name, run in self.fusions.items():
+            self._read(f"fusions.{name}", "runs", run.runs, run.seeds, "anticipation")
+            if len({(self.anticipation[each].actions, self.anticipation[each].toy) for each in run.runs}) > 1:
+                raise ValueError(f"fusions.{name}.runs: they are of different tables of actions")
+            for each in run.runs:
+                _tested(f"fusions.{name}.test", run.test, self.anticipation[each])
         for name, run in self.summaries.items():
             self._read(f"summaries.{name}", "runs", run.runs, run.seeds, run.room)
             for each in run.runs:
@@ -290,7 +299,8 @@ class Study(Options):
         dataset = dataset_of(self, section, read)
         if section == "datasets":
             _hold(key, dataset, self.datasets, "videos")
-        _label(key, self.datasets[dataset])
+        if room != "anticipation":  # whose labels stand in its table of actions
+            _label(key, self.datasets[dataset])
 
     def _seeds(self, key: str, seeds: tuple[int, ...], weights: Any) -> None:
         """Refuse a seed that the run lacks of which each seed is read."""

@@ -9,6 +9,7 @@ import io
 import tokenize
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -284,14 +285,27 @@ class Labels(Timed):
         return rows
 
 
+@dataclass(frozen=True)
+class View:
+    """Which square of frames is seen. short: pixels of the short side. place: of the square along the longer and the shorter
+    side, 0 to 1. flip: mirrored.
+    """
+
+    short: int
+    place: tuple[float, float] = (0.5, 0.5)
+    flip: bool = False
+
+
 class Pictures:
     """Frames out of shards, for students with a backbone of their own: (n, 3, S, S) or (n, 3, t, S, S) float32.
 
-    clip: frames of a clip (0: single pictures). Values as ViT wants them: (x - .5) / .5.
+    clip: frames of a clip (0: single pictures). view: what is seen where no other is asked for. Values as ViT wants them:
+    (x - .5) / .5.
     """
 
-    def __init__(self, paths: Iterable[str | Path], fps: float, size: int, clip: int = 0):
+    def __init__(self, paths: Iterable[str | Path], fps: float, size: int, clip: int = 0, view: View | None = None):
         self.fps, self.size, self.clip, self.width = fps, size, clip, 0
+        self.view = view or View(size)
         self._shards = Stored("frame")
         for shard in map(Shard, paths):
             if shard.shape is None or shard.channels != 3:
@@ -304,24 +318,29 @@ class Pictures:
         """Refuse: pictures are not averaged."""
         raise ConfigError("sampling.read: a backbone reads single frames; take read: frames")
 
-    def frames(self, video: str, numbers: np.ndarray) -> np.ndarray:
+    def frames(self, video: str, numbers: np.ndarray, view: View | None = None) -> np.ndarray:
         """Return the pictures, or clips that end with them."""
         shard, name = self._shards.get(video)
         times = shard.times(name)
         last = np.maximum(np.searchsorted(times, np.asarray(numbers) / self.fps + SLACK, "right") - 1, 0)
         which = np.maximum(last[:, None] - np.arange(max(self.clip, 1))[::-1], 0)  # (n, t)
         single, where = np.unique(which, return_inverse=True)
-        pictures = self._prepared(shard.frames(name, single))[where.reshape(which.shape)]  # (n, t, 3, S, S)
+        pictures = self._prepared(shard.frames(name, single), view or self.view)[
+            where.reshape(which.shape)
+        ]  # (n, t, 3, S, S)
         return pictures.transpose(0, 2, 1, 3, 4) if self.clip else pictures[:, 0]
 
-    def _prepared(self, frames: np.ndarray) -> np.ndarray:
+    def _prepared(self, frames: np.ndarray, view: View) -> np.ndarray:
         import cv2
 
         height, width = frames.shape[1:3]
-        short = min(height, width)
-        top, left = (height - short) // 2, (width - short) // 2
-        cut = frames[:, top : top + short, left : left + short]
-        if short != self.size:
-            how = cv2.INTER_AREA if short > self.size else cv2.INTER_LINEAR
+        side = max(1, round(min(height, width) * self.size / view.short))
+        down, across = view.place if height > width else view.place[::-1]
+        top, left = int((height - side) * down), int((width - side) * across)
+        cut = frames[:, top : top + side, left : left + side]
+        if view.flip:
+            cut = np.ascontiguousarray(cut[:, :, ::-1])
+        if side != self.size:
+            how = cv2.INTER_AREA if side > self.size else cv2.INTER_LINEAR
             cut = np.stack([cv2.resize(each, (self.size, self.size), interpolation=how) for each in cut])
         return ((cut.astype(np.float32) / 255 - 0.5) / 0.5).transpose(0, 3, 1, 2)
