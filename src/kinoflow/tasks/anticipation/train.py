@@ -80,7 +80,7 @@ def anticipation_train(
     if weights:
         begin(student, weights)
     known = [actions, classes, *(features or ()), *(frames or ()), *(teacher or ()), *filter(None, (weights, backbone))]
-    origin = origin_of(features, pictures, extractor, basis)
+    origin = origin_of(features, pictures, extractor, basis, frames)
     trained = Trained(
         student,
         options,
