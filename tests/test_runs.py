@@ -10,7 +10,7 @@ from kinoflow import config
 from kinoflow.config import merge
 from kinoflow.layout import Layout
 from kinoflow.run_sections import RunSections
-from kinoflow.runs import Runs
+from kinoflow.runs import Runs, joined
 from kinoflow.study import Study
 
 OWN = {
@@ -26,7 +26,7 @@ OWN = {
             "actions": "mine",
             "frames": "all",
             "losses": {"cls_action": 1},
-            "network": {"backbone": "vit_b_16"},
+            "network": {"backbone": "vit_b_16", "weights": "/my net.pt"},
             "sampling": {"read": "frames"},
         },
     },
@@ -63,6 +63,11 @@ def test_weights_of_the_user_are_named_by_a_flag(own):
     wildcards = SimpleNamespace(run="direct", seed="0")
     assert own.extractor_flag("segmentation")(wildcards, None) == "--weights '/my net.pt'"
     assert own.extractor_flag("anticipation", "extractor")(wildcards, None) == "--extractor '/my net.pt'"
+    flags = joined(own.extractor_flag("anticipation", "extractor"), own.start_flag("anticipation", "backbone"))
+    assert flags(wildcards, None) == "--extractor '/my net.pt'" and own.start("anticipation")(wildcards) == ""
+    pictures = SimpleNamespace(run="pictures", seed="0")
+    assert flags(pictures, None) == "--backbone '/my net.pt'" and own.start("anticipation")(pictures) == "0123"
+    assert json.loads(own.options("anticipation")(pictures))["network"]["weights"] == "none"  # known by its checksum
     assert own.extractor("segmentation")(wildcards) == own.frames_below("segmentation")(wildcards) == []
 
 
@@ -78,6 +83,7 @@ WORDS = {
         "many": {"actions": "one", "folder": "/rows", "teacher": ["a", "both"], "losses": {"ens_distill": 1}},
         "alone": {"actions": "one", "folder": "/rows", "losses": {"cls_action": 1}},
     },
+    "fusions": {"all": {"runs": ["single", "alone"]}, "again": {"runs": ["played", "played"], "seeds": [1]}},
     "summaries": {"mean": {"room": "teachers", "runs": ["a", "b"], "seeds": [0, 1]}},
 }
 
@@ -105,6 +111,11 @@ def test_students_learn_from_teachers_from_ensembles_of_them_or_from_a_toy_of_th
         f"results/words/teachers/{name}/seed-1/records.h5" for name in "ab"
     ]
     assert runs.table_of("ensembles", "actions", "actions.csv")(both) == read("alone", 0, "actions.csv")
+    every, again = SimpleNamespace(run="all", seed="0"), SimpleNamespace(run="again", seed="1")
+    assert runs.fused(every) == [f"results/words/anticipation/{name}/seed-0/scores.h5" for name in ("single", "alone")]
+    tables = runs.toy("actions.csv", runs.table_of("fusions", "actions", "actions.csv"), "fusions")
+    assert (tables(every), tables(again)) == (read("alone", 0, "actions.csv"), read("played", 1, "actions.csv"))
+    assert runs.splits("fusions")(every) == "test"
     mean = runs.summed(SimpleNamespace(run="mean", seed="1"))
     assert mean == [f"results/words/teachers/{name}/seed-1/metrics.json" for name in "ab"]
     asked = runs.results()
@@ -138,7 +149,7 @@ def test_only_a_study_of_words_alone_has_a_section_on_teachers():
         return RunSections(layout, Runs(layout)).names()
 
     assert sections(merge(WORDS, {})) == ["60-anticipation-one", "80-claims"]  # toys have no videos to show
-    assert sections({**WORDS, "anticipation": {}}) == ["55-teachers", "80-claims"]
+    assert sections({**WORDS, "anticipation": {}, "fusions": {}}) == ["55-teachers", "80-claims"]
 
 
 def test_a_student_that_reads_frames_itself_has_no_features_to_tell_of(own):

@@ -164,6 +164,18 @@ REFUSALS = {
     "ensembles.next: this name stands in teachers, too; rename one of them": {
         "ensembles": {"next": {"teachers": ["next", "next"]}}
     },
+    "fusions.both.runs: there is no 'lost'; known are: taught": {"fusions": {"both": {"runs": ["taught", "lost"]}}},
+    "fusions.both: coefficients: 3 for 2 runs; give one for each": {
+        "fusions": {"both": {"runs": ["taught", "taught"], "coefficients": [1, 2, 3]}}
+    },
+    "fusions.both.test: there is no 'late'; known are: none": {
+        "fusions": {"both": {"runs": ["taught", "taught"], "test": "late"}}
+    },
+    "fusions.both.runs: they are of different tables of actions": {
+        "toys": {"few": {}},
+        "anticipation": {"play": {"toy": "few"}},
+        "fusions": {"both": {"runs": ["taught", "play"]}},
+    },
     "summaries.all.runs: there is no 'lost'; known are: next": {
         "summaries": {"all": {"room": "teachers", "runs": ["lost"]}}
     },

@@ -205,6 +205,10 @@ STAGES = {
         "kinoflow.tasks.anticipation.evaluate:anticipation_evaluate",
         "test students of anticipation, one or several together",
     ),
+    "anticipation-fuse": (
+        "kinoflow.tasks.anticipation.fuse:anticipation_fuse",
+        "add the scores of several tests of anticipation (late fusion), and measure the sums",
+    ),
     "anticipation-features": (
         "kinoflow.tasks.anticipation.extract:anticipation_features",
         "write what a student makes of whole videos as a feature shard",

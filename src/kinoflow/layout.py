@@ -20,7 +20,7 @@ from kinoflow.study import ROOMS, FeaturesRun, FlowRun, FramesRun, PcaRun, Study
 LABEL_FILES = ("labels", "splits")  # given to the index as files; their content is what counts
 READS = {FramesRun: ("dataset",), FlowRun: ("frames",), PcaRun: ("features",)}  # keys that name what is read
 TAXONOMY_FILES = ("file", "wordnet", "corpus", "word_vectors")  # known by their content
-WORDS = ("language", "teachers", "ensembles", "summaries")  # rooms whose runs read no shards
+WORDS = ("language", "teachers", "ensembles", "fusions", "summaries")  # rooms whose runs read no shards
 SPEED = ("batch", "threads")  # options that change no feature, only how fast it comes
 
 
@@ -276,6 +276,23 @@ class Layout:
         return self.weights.get(run.weights, "")
 
 
+def frames_of(shards: Shards | None) -> Shards | None:
+    """Return the shards of frames that shards are made from; None if they are made from something else."""
+    while shards and not isinstance(shards.options, FramesRun):
+        shards = shards.below
+    return shards
+
+
+def table_path(run: Run, name: str) -> str:
+    """Return a table (videos, segments) of what a run reads: of its dataset, or of a release."""
+    return f"data/{run.released.folder}/{name}.csv" if run.released else index_table(run.dataset, name)
+
+
+def index_table(dataset: Dataset, name: str) -> str:
+    """Return a table (videos, segments) of a dataset."""
+    return f"data/{dataset.folder}/index/{dataset.index}/{name}.csv"
+
+
 def needs_roles(run: PcaRun) -> bool:
     """Tell whether a PCA asks for splits or tasks of videos."""
     return run.fit_on == "train" or run.by_task
@@ -288,9 +305,8 @@ def user_weights(study: Study) -> list[str]:
 
 def start_weights(study: Study) -> dict[str, str]:
     """Return {the weight file of the user: the place in the config} with which runs begin."""
-    runs = [
-        (f"{room}.{name}", run) for room in ("recognition", "alignment") for name, run in getattr(study, room).items()
-    ]
+    rooms = ("recognition", "alignment", "anticipation")
+    runs = [(f"{room}.{name}", run) for room in rooms for name, run in getattr(study, room).items()]
     return {run.network.weights: name for name, run in runs if _files([run.network.weights])}
 
 

@@ -14,7 +14,7 @@ from kinoflow.tasks.abstraction.options import (
     TaxonomyOptions,
 )
 from kinoflow.tasks.alignment.options import AlignmentOptions, AlignmentTestOptions
-from kinoflow.tasks.anticipation.options import AnticipationOptions, AnticipationTestOptions
+from kinoflow.tasks.anticipation.options import AnticipationOptions, AnticipationTestOptions, FusionOptions
 from kinoflow.tasks.anticipation.text_options import (
     CombineOptions,
     CorpusOptions,
@@ -223,10 +223,23 @@ class AnticipationRun(Seeded, AnticipationOptions):
         return self
 
 
+class FusionRun(Seeded, FusionOptions):
+    """One named late fusion: the scores of several students added, seed by seed."""
+
+    runs: tuple[Name, ...] = option(..., "the students, keys of anticipation", "", min_length=2)
+    test: Name | None = option(None, "which of the students' further tests (tests.<name>); empty: test", "")
+
+    @model_validator(mode="after")
+    def _a_weight_each(self) -> Self:
+        if self.coefficients and len(self.coefficients) != len(self.runs):
+            raise ValueError(f"coefficients: {len(self.coefficients)} for {len(self.runs)} runs; give one for each")
+        return self
+
+
 class SummaryRun(Seeded):
     """One named mean over runs, of the splits of a dataset for example, seed by seed."""
 
-    room: Literal["teachers", "anticipation"] = option(..., "the room of the runs", "")
+    room: Literal["teachers", "anticipation", "fusions"] = option(..., "the room of the runs", "")
     runs: tuple[Name, ...] = option(..., "the runs, keys of that room", "", min_length=1)
     test: Name | None = option(None, "which of the runs' further tests (tests.<name>); empty: test", "")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from kinoflow.features.options import RunWeights
-from kinoflow.layout import Dataset, Layout, Run, Shards
+from kinoflow.layout import Layout, Run, Shards, frames_of, table_path
 from kinoflow.options import resolved
 from kinoflow.store.files import key_of, sha256_of
-from kinoflow.study import FeaturesRun, FramesRun, PcaRun
+from kinoflow.study import FeaturesRun, PcaRun
 from kinoflow.study_parts import shown
 
 MIRRORED = ("recognition", "alignment")  # rooms whose training shows mirrored pictures
@@ -56,12 +56,12 @@ class Runs:
         """Return what tells the weight file that a run begins with from others: its checksum."""
         return lambda wildcards: self._weights.get(self._start(self._run(room, wildcards)), "")
 
-    def start_flag(self, room: str) -> Callable[..., str]:
+    def start_flag(self, room: str, name: str = "weights") -> Callable[..., str]:
         """Return the flag that names the weight file that a run begins with. Not recorded: a moved file is the same."""
 
         def flag(wildcards: Any, input: Any) -> str:
             path = self._start(self._run(room, wildcards))
-            return f"--weights {shlex.quote(path)}" if path else ""
+            return f"--{name} {shlex.quote(path)}" if path else ""
 
         return flag
 
@@ -88,6 +88,8 @@ class Runs:
                 return [f"data/{run.released.folder}/{file}"] if file in RELEASED_SETS else []
             if room == "ensembles":  # what its teachers read
                 options = self._layout.study.teachers[options.teachers[0]]
+            elif room == "fusions":  # what its students read
+                options = self._student(room, wildcards).options
             name = getattr(options, key)
             return [f"data/{getattr(self._layout, TABLES[key])[name].folder}/{file}"] if name else []
 
@@ -129,11 +131,13 @@ class Runs:
         learnt = self._run("teachers", wildcards).options.corpus
         return self.table_of("teachers", "recipes", "corpus.jsonl")(wildcards) if learnt else []
 
-    def toy(self, file: str, otherwise: Callable[[Any], list[str]]) -> Callable[[Any], list[str]]:
+    def toy(
+        self, file: str, otherwise: Callable[[Any], list[str]], room: str = "anticipation"
+    ) -> Callable[[Any], list[str]]:
         """Return a file of the toy that a student reads, of its seed; for a student that reads none what ``otherwise`` says."""
 
         def path(wildcards: Any) -> list[str]:
-            name = self._run("anticipation", wildcards).options.toy
+            name = self._student(room, wildcards).options.toy
             return (
                 [f"data/{self._layout.toys[name].folder}/seed-{wildcards.seed}/{file}"]
                 if name
@@ -141,6 +145,13 @@ class Runs:
             )
 
         return path
+
+    def fused(self, wildcards: Any) -> list[str]:
+        """Return the scores that a fusion adds."""
+        options = self._run("fusions", wildcards).options
+        file = f"scores-{options.test}.h5" if options.test else "scores.h5"
+        runs = (self._runs["anticipation", name] for name in options.runs)
+        return [f"{run.folder(self._study, int(wildcards.seed))}/{file}" for run in runs]
 
     def summed(self, wildcards: Any) -> list[str]:
         """Return the metrics that a summary is the mean of."""
@@ -337,7 +348,7 @@ class Runs:
 
     def splits(self, room: str) -> Callable[[Any], str]:
         """Return the splits that a run is tested on."""
-        return lambda wildcards: " ".join(map(shlex.quote, self._run(room, wildcards).options.test_on))
+        return lambda wildcards: " ".join(map(shlex.quote, self._student(room, wildcards).options.test_on))
 
     def threads(self, room: str) -> Callable[[Any], int]:
         """Return the threads that a run's training asks for."""
@@ -355,25 +366,18 @@ class Runs:
         """Return a file of every seed of runs."""
         return [f"{run.folder(self._study, seed)}/{name}" for run in runs for seed in run.options.seeds]
 
+    def _student(self, room: str, wildcards: Any) -> Run:
+        """Return a run; of a fusion the first of its students."""
+        run = self._run(room, wildcards)
+        return self._runs["anticipation", run.options.runs[0]] if room == "fusions" else run
+
     def _run(self, room: str, wildcards: Any) -> Run:
         return self._runs[room, wildcards.run]
 
 
-def frames_of(shards: Shards | None) -> Shards | None:
-    """Return the shards of frames that shards are made from; None if they are made from something else."""
-    while shards and not isinstance(shards.options, FramesRun):
-        shards = shards.below
-    return shards
-
-
-def table_path(run: Run, name: str) -> str:
-    """Return a table (videos, segments) of what a run reads: of its dataset, or of a release."""
-    return f"data/{run.released.folder}/{name}.csv" if run.released else index_table(run.dataset, name)
-
-
-def index_table(dataset: Dataset, name: str) -> str:
-    """Return a table (videos, segments) of a dataset."""
-    return f"data/{dataset.folder}/index/{dataset.index}/{name}.csv"
+def joined(*texts: Callable[..., str]) -> Callable[..., str]:
+    """Return the function whose text is those of several, one after the other."""
+    return lambda wildcards, input: " ".join(filter(None, (text(wildcards, input) for text in texts)))
 
 
 def flags(wildcards: Any, input: Any) -> str:

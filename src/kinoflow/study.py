@@ -4,6 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
+from kinoflow import study_checks as checks
 from kinoflow.datasets.options import DatasetOptions
 from kinoflow.features.options import FeaturesOptions, PcaOptions, RunWeights
 from kinoflow.media.options import FlowOptions, FramesOptions
@@ -17,6 +18,7 @@ from kinoflow.room_runs import (
     CorpusRun,
     DatasetName,
     EnsembleRun,
+    FusionRun,
     LanguageRun,
     RecognitionRun,
     ReleasedRun,
@@ -30,7 +32,8 @@ from kinoflow.room_runs import (
 from kinoflow.tasks.anticipation.options import AnticipationToyOptions
 
 ROOMS = (
-    *("recognition", "segmentation", "alignment", "language", "teachers", "ensembles", "anticipation", "summaries"),
+    *("recognition", "segmentation", "alignment", "language", "teachers", "ensembles", "anticipation", "fusions"),
+    "summaries",
     "abstraction",
 )
 
@@ -110,6 +113,7 @@ class Study(Options):
         {}, "invented actions with features and a teacher, by name: no dataset is needed", ""
     )
     anticipation: dict[Name, AnticipationRun] = option({}, "the students of anticipation, by name", "")
+    fusions: dict[Name, FusionRun] = option({}, "the scores of several students added (late fusion), by name", "")
     summaries: dict[Name, SummaryRun] = option({}, "means over teachers or students, by name", "")
     taxonomies: dict[Name, TaxonomyRun] = option({}, "the taxonomies, by name", "")
     sets: dict[Name, SetsRun] = option({}, "the draws of abstraction sets, by name", "")
@@ -138,25 +142,27 @@ class Study(Options):
         if not (self.datasets or self.actions or self.toys or self.released):
             raise ValueError("datasets: this key must be given")
         for name, frames in self.frames.items():
-            _refer(f"frames.{name}.dataset", frames.dataset, self.datasets)
-            _hold(f"frames.{name}", frames.dataset, self.datasets, "videos", "pictures")
+            checks.refer(f"frames.{name}.dataset", frames.dataset, self.datasets)
+            checks.hold(f"frames.{name}", frames.dataset, self.datasets, "videos", "pictures")
         for name, flow in self.flow.items():
-            _refer(f"flow.{name}.frames", flow.frames, self.frames)
+            checks.refer(f"flow.{name}.frames", flow.frames, self.frames)
         for name, run in self.features.items():
             asked, other = ("frames", "dataset") if run.source == "frames" else ("dataset", "frames")
             if getattr(run, other) is not None:
                 raise ValueError(f"features.{name}.{other}: with `from: {run.source}` give {asked}, not {other}")
-            _refer(
+            checks.refer(
                 f"features.{name}.{asked}",
                 getattr(run, asked),
                 getattr(self, asked if asked == "frames" else "datasets"),
             )
             if run.dataset:
-                _hold(f"features.{name}", run.dataset, self.datasets, "features" if run.source == "files" else "videos")
+                checks.hold(
+                    f"features.{name}", run.dataset, self.datasets, "features" if run.source == "files" else "videos"
+                )
             if isinstance(run.weights, RunWeights):
                 self._checkpoint(f"features.{name}.weights", run.weights)
         for name, pca in self.pca.items():
-            _refer(f"pca.{name}.features", pca.features, self.features)
+            checks.refer(f"pca.{name}.features", pca.features, self.features)
         return self
 
     def _checkpoint(self, key: str, weights: RunWeights) -> None:
@@ -166,7 +172,7 @@ class Study(Options):
                 raise ValueError(f"{key}.seed: of another study's run name one seed")
             return
         runs = getattr(self, weights.room)
-        _refer(f"{key}.run", weights.run, runs)
+        checks.refer(f"{key}.run", weights.run, runs)
         seeds = runs[weights.run].seeds
         if weights.seed != "each" and weights.seed not in seeds:
             known = ", ".join(map(str, seeds))
@@ -179,7 +185,7 @@ class Study(Options):
                 if getattr(run, "released", None) is None:
                     self._source(room, name)
         for name, run in self.recognition.items():
-            _crops(f"recognition.{name}", run, self.datasets[dataset_of(self, *reads(self, "recognition", name))])
+            checks.crops(f"recognition.{name}", run, self.datasets[dataset_of(self, *reads(self, "recognition", name))])
         for name, run in self.alignment.items():
             for key, room in (("weights", "recognition"), ("initial", "alignment")):
                 self._begins(f"alignment.{name}", run, key, room)
@@ -189,23 +195,25 @@ class Study(Options):
     def _words(self) -> Self:
         for name, run in self.actions.items():
             if run.kind == "segments":
-                _refer(f"actions.{name}.dataset", run.dataset, self.datasets)
-                _label(f"actions.{name}", self.datasets[run.dataset])
+                checks.refer(f"actions.{name}.dataset", run.dataset, self.datasets)
+                checks.label(f"actions.{name}", self.datasets[run.dataset])
             elif run.path is None:
                 raise ValueError(f"actions.{name}.path: kind: {run.kind} needs the folder of the annotation files")
         for name, run in self.corpora.items():
-            _written(f"corpora.{name}", run, self.datasets)
+            checks.written(f"corpora.{name}", run, self.datasets)
         for name, run in self.language.items():
-            _refer(f"language.{name}.corpus", run.corpus, self.corpora)
+            checks.refer(f"language.{name}.corpus", run.corpus, self.corpora)
             if run.actions is not None:
-                _refer(f"language.{name}.actions", run.actions, self.actions)
+                checks.refer(f"language.{name}.actions", run.actions, self.actions)
         for name, run in self.teachers.items():
-            _refer(f"teachers.{name}.actions", run.actions, self.actions)
+            checks.refer(f"teachers.{name}.actions", run.actions, self.actions)
             if run.recipes is not None:
-                _refer(f"teachers.{name}.recipes", run.recipes, self.corpora)
+                checks.refer(f"teachers.{name}.recipes", run.recipes, self.corpora)
             if run.language is not None:
-                _refer(f"teachers.{name}.language", run.language, self.language)
-                _has_seeds(f"teachers.{name}", run.seeds, f"language.{run.language}", self.language[run.language].seeds)
+                checks.refer(f"teachers.{name}.language", run.language, self.language)
+                checks.has_seeds(
+                    f"teachers.{name}", run.seeds, f"language.{run.language}", self.language[run.language].seeds
+                )
         return self
 
     @model_validator(mode="after")
@@ -219,44 +227,50 @@ class Study(Options):
         for name, run in self.anticipation.items():
             key = f"anticipation.{name}"
             if run.toy:
-                _refer(f"{key}.toy", run.toy, self.toys)
+                checks.refer(f"{key}.toy", run.toy, self.toys)
                 continue
-            _refer(f"{key}.actions", run.actions, self.actions)
+            checks.refer(f"{key}.actions", run.actions, self.actions)
             if run.folder is None:
                 self._source("anticipation", name)
             self._read(key, "teacher", run.taught_by, run.seeds, "teachers", "ensembles")
             self._begins(key, run, "initial", "anticipation")
+        for name, run in self.fusions.items():
+            self._read(f"fusions.{name}", "runs", run.runs, run.seeds, "anticipation")
+            if len({(self.anticipation[each].actions, self.anticipation[each].toy) for each in run.runs}) > 1:
+                raise ValueError(f"fusions.{name}.runs: they are of different tables of actions")
+            for each in run.runs:
+                checks.tested(f"fusions.{name}.test", run.test, self.anticipation[each])
         for name, run in self.summaries.items():
             self._read(f"summaries.{name}", "runs", run.runs, run.seeds, run.room)
             for each in run.runs:
-                _tested(f"summaries.{name}.test", run.test, getattr(self, run.room)[each])
+                checks.tested(f"summaries.{name}.test", run.test, getattr(self, run.room)[each])
         return self
 
     def _read(self, key: str, asked: str, names: tuple[str, ...], seeds: tuple[int, ...], *rooms: str) -> None:
         """Refuse runs that are not there, or lack a seed, of which each seed is read."""
         known = {name: (room, run) for room in rooms for name, run in getattr(self, room).items()}
         for name in names:
-            _refer(f"{key}.{asked}", name, known)
+            checks.refer(f"{key}.{asked}", name, known)
             room, run = known[name]
-            _has_seeds(key, seeds, f"{room}.{name}", run.seeds)
+            checks.has_seeds(key, seeds, f"{room}.{name}", run.seeds)
 
     @model_validator(mode="after")
     def _sets(self) -> Self:
         for name, run in self.taxonomies.items():
-            _refer(f"taxonomies.{name}.dataset", run.dataset, self.datasets)
+            checks.refer(f"taxonomies.{name}.dataset", run.dataset, self.datasets)
             if run.source == "file" and run.file is None:
                 raise ValueError(f"taxonomies.{name}.file: source: file needs it")
         for name, run in self.sets.items():
-            _refer(f"sets.{name}.taxonomy", run.taxonomy, self.taxonomies)
+            checks.refer(f"sets.{name}.taxonomy", run.taxonomy, self.taxonomies)
         if both := sorted(self.released.keys() & self.datasets.keys()):
             raise ValueError(f"released.{both[0]}: a dataset has this name too; rename one of them")
         for name, run in self.abstraction.items():
             if run.released is not None:
-                _refer(f"abstraction.{name}.released", run.released, self.released)
+                checks.refer(f"abstraction.{name}.released", run.released, self.released)
                 continue
-            _refer(f"abstraction.{name}.sets", run.sets, self.sets)
+            checks.refer(f"abstraction.{name}.sets", run.sets, self.sets)
             if run.validation_sets is not None:
-                _refer(f"abstraction.{name}.validation_sets", run.validation_sets, self.sets)
+                checks.refer(f"abstraction.{name}.validation_sets", run.validation_sets, self.sets)
                 if self.sets[run.validation_sets].taxonomy != self.sets[run.sets].taxonomy:
                     raise ValueError(
                         f"abstraction.{name}.validation_sets: {run.validation_sets!r} is of another taxonomy"
@@ -286,42 +300,38 @@ class Study(Options):
         if section in ("features", "pca"):
             if read in self.features and read in self.pca:
                 raise ValueError(f"{key}.features: {read!r} stands in features and in pca; rename one of them")
-            _refer(f"{key}.features", read, self.features | self.pca)
+            checks.refer(f"{key}.features", read, self.features | self.pca)
             self._seeds(key, run.seeds, self.features[self.pca[read].features if section == "pca" else read].weights)
         else:
-            _refer(f"{key}.{'dataset' if section == 'datasets' else 'frames'}", read, getattr(self, section))
+            checks.refer(f"{key}.{'dataset' if section == 'datasets' else 'frames'}", read, getattr(self, section))
         dataset = dataset_of(self, section, read)
         if section == "datasets":
-            _hold(key, dataset, self.datasets, "videos")
-        _label(key, self.datasets[dataset])
+            checks.hold(key, dataset, self.datasets, "videos")
+        if room != "anticipation":  # whose labels stand in its table of actions
+            checks.label(key, self.datasets[dataset])
 
     def _seeds(self, key: str, seeds: tuple[int, ...], weights: Any) -> None:
         """Refuse a seed that the run lacks of which each seed is read."""
         if isinstance(weights, RunWeights) and weights.seed == "each":
-            _has_seeds(key, seeds, f"{weights.room}.{weights.run}", getattr(self, weights.room)[weights.run].seeds)
+            checks.has_seeds(
+                key, seeds, f"{weights.room}.{weights.run}", getattr(self, weights.room)[weights.run].seeds
+            )
 
     @model_validator(mode="after")
     def _claims(self) -> Self:
         for name, claim in self.claims.items():
             runs = getattr(self, claim.room)
-            _refer(f"claims.{name}.treatment", claim.treatment, runs)
-            _tested(f"claims.{name}.test", claim.test, runs[claim.treatment])
+            checks.refer(f"claims.{name}.treatment", claim.treatment, runs)
+            checks.tested(f"claims.{name}.test", claim.test, runs[claim.treatment])
             baseline = (claim.baseline,) if isinstance(claim.baseline, str) else claim.baseline
             for run in baseline if isinstance(baseline, tuple) else ():
-                _refer(f"claims.{name}.baseline", run, runs)
-                _tested(f"claims.{name}.test", claim.test, runs[run])
+                checks.refer(f"claims.{name}.baseline", run, runs)
+                checks.tested(f"claims.{name}.test", claim.test, runs[run])
         for number, figure in enumerate(self.published):
             runs = getattr(self, figure.room)
-            _refer(f"published[{number}].run", figure.run, runs)
-            _tested(f"published[{number}].test", figure.test, runs[figure.run])
+            checks.refer(f"published[{number}].run", figure.run, runs)
+            checks.tested(f"published[{number}].test", figure.test, runs[figure.run])
         return self
-
-
-def _crops(key: str, run: RecognitionRun, dataset: DatasetOptions) -> None:
-    """Refuse tests on mirrored pictures where these do not keep their labels."""
-    for place, test in {"test": run.test, **{f"tests.{name}": test for name, test in run.tests.items()}}.items():
-        if test.crops == 10 and not dataset.mirror:
-            raise ValueError(f"{key}.{place}: 10 crops mirror the pictures, which the dataset forbids (mirror: false)")
 
 
 def seeds_of(study: Study, features: str) -> tuple[int | None, ...]:
@@ -353,45 +363,3 @@ def dataset_of(study: Study, section: str, name: str) -> str:
     if below and getattr(run, below) is not None:
         return dataset_of(study, below, getattr(run, below))
     return run.dataset
-
-
-def _has_seeds(key: str, seeds: tuple[int, ...], other: str, known: tuple[int, ...]) -> None:
-    if lost := sorted(set(seeds) - set(known)):
-        raise ValueError(f"{key}.seeds: {lost[0]} reads that seed of {other}, which has {', '.join(map(str, known))}")
-
-
-def _written(key: str, run: CorpusRun, datasets: dict[str, DatasetOptions]) -> None:
-    """Refuse a corpus without a source, or of a dataset that has no recipes."""
-    if run.path is None:
-        _refer(f"{key}.dataset", run.dataset, datasets)
-        if datasets[run.dataset].source.kind != "kitchen":
-            raise ValueError(f"{key}.dataset: {run.dataset!r} has no recipes; give path")
-    elif run.dataset is not None:
-        raise ValueError(f"{key}.path: with dataset, leave path out")
-
-
-def _tested(key: str, test: str | None, run: Any) -> None:
-    """Refuse the name of a test that a run does not have."""
-    if test is not None:
-        _refer(key, test, getattr(run, "tests", {}))
-
-
-def _label(key: str, dataset: DatasetOptions) -> None:
-    """Refuse a dataset that can have no labels: neither annotations nor classes by folder."""
-    index = dataset.index
-    if dataset.source.kind != "kitchen" and not (index.labels or index.class_per_folder or dataset.annotated):
-        raise ValueError(
-            f"{key}: the dataset has no labels: give annotations.path, index.labels or index.class_per_folder"
-        )
-
-
-def _hold(key: str, name: str, datasets: dict[str, DatasetOptions], *contents: str) -> None:
-    if datasets[name].content not in contents:
-        raise ValueError(f"{key}: the dataset {name!r} holds {datasets[name].content}, not {' or '.join(contents)}")
-
-
-def _refer(key: str, value: Any, known: dict[str, Any]) -> None:
-    if value is None:
-        raise ValueError(f"{key}: this key must be given; known are: {', '.join(sorted(known)) or 'none'}")
-    if value not in known:
-        raise ValueError(f"{key}: there is no {value!r}; known are: {', '.join(sorted(known)) or 'none'}")

@@ -9,7 +9,14 @@ from kinoflow.study import ROOMS, Study, reads
 
 Key = tuple[str, str]  # a section of the config, and a key in it
 
-WORDS = ("language", "teachers", "ensembles", "anticipation", "summaries")  # what the room of anticipation holds
+WORDS = (
+    "language",
+    "teachers",
+    "ensembles",
+    "anticipation",
+    "fusions",
+    "summaries",
+)  # what the room of anticipation holds
 SOURCES = (
     "datasets",
     "frames",
@@ -37,6 +44,7 @@ REFERENCES = {  # what a key of a section names, beside what runs read: the sect
     "teachers": {"actions": ("actions",), "recipes": ("corpora",), "language": ("language",)},
     "ensembles": {"teachers": ("teachers",)},
     "anticipation": {"actions": ("actions",), "toy": ("toys",), "taught_by": ("teachers", "ensembles")},
+    "fusions": {"runs": ("anticipation",)},
     "abstraction": {"sets": ("sets",), "validation_sets": ("sets",)},
 }
 BEGINNINGS = ("weights", "initial")  # keys that may name a run whose weights are taken

@@ -13,7 +13,7 @@ STUDIES = ROOT / "workflow" / "studies"
 NAMES = sorted(path.stem for path in STUDIES.glob("[lt]s*.yaml"))  # those of recognition
 
 PLANNED = ("lsnet_ucf101", "tsm_something_v1")  # of videos, and of folders of pictures
-WORDS = ("egtea_text", "anticipation_toy")  # that need no dataset of videos
+WORDS = ("egtea_text", "anticipation_toy", "avt_epic100_frames")  # of words, and of actions in a dataset without labels
 TEXTS = ("epic55_text", "epic55_history", "epic100_text", "egtea_text", "persons_text")
 
 # The spec's table e: segments, shift, dropout, rate @ batch, milestones, epochs, weight decay, partial norm.
@@ -190,6 +190,14 @@ def test_a_study_of_words_can_be_planned_without_their_files(plans):
     assert counted(plans["anticipation_toy"]) == toy
 
 
+def test_students_read_frames_of_a_dataset_whose_labels_stand_in_the_actions_and_are_added(plans):
+    found = counted(plans["avt_epic100_frames"])
+    assert found["frames"] == found["probe"] == 32 and "index" not in found and "features" not in found
+    once = ("action_sequences", "anticipation_fuse", "claims", "anticipation_section", "report")
+    assert {rule: found[rule] for rule in once} == dict.fromkeys(once, 1)
+    assert found["anticipation_train"] == found["anticipation_evaluate"] == 3
+
+
 def test_teachers_of_words_are_tested_on_what_chose_nothing_and_stand_beside_their_own_n_gram():
     for name in TEXTS:
         study = config.load([STUDIES / f"{name}.yaml"], {}, ROOT / "workflow/datasets")
@@ -220,6 +228,17 @@ AVT = {
     ("avt_egtea", "tsn_taught"): (4, 2, 0.8, 1, 0.1, 64, 15, 0, 1e-3, 1e-6, 1, 0.5, 10),
     ("avt_epic100", "tsn"): (4, 6, 0.2, 1, 1, 128, 50, 20, 2e-3, 1e-6, 1, 1, 10),
     ("avt_epic100", "ircsn"): (2, 8, 0.2, 1, 1, 128, 50, 5, 2e-3, 1e-6, 1, 1, 10),
+    ("avt_epic100", "objects"): (4, 6, 0.2, 1, 1, 128, 50, 20, 2e-3, 1e-6, 1, 1, 10),
+    ("avt_epic100", "flow"): (4, 6, 0.2, 1, 1, 128, 50, 20, 2e-3, 1e-6, 1, 1, 10),
+    ("avt_epic100_frames", "vit"): (4, 6, 0.2, 1, 1, 96, 50, 20, 3.2e-3, 1e-6, 1, 1, 10),
+    ("avt_epic100_frames", "vit_longer"): (4, 6, 0.2, 1, 1, 96, 70, 20, 3.2e-3, 1e-6, 1, 1, 15),
+    ("avt_epic100_frames", "objects"): (4, 6, 0.2, 1, 1, 128, 50, 20, 2e-3, 1e-6, 1, 1, 10),
+    ("avt_epic55_frames", "vit"): (4, 6, 0.8, 1, 1, 96, 35, 5, 3.2e-3, 1e-4, 1, 1, 20),
+    ("avt_egtea_frames", "vit"): (4, 2, 0.2, 1, 0.1, 96, 10, 5, 0.016, 1e-6, 1, 0.5, 10),
+    ("avt_egtea_frames", "vit_one"): (4, 2, 0.2, 1, 0.1, 3, 10, 5, 5e-4, 1e-6, 1, 0.5, 10),
+    ("avt_egtea_frames", "vit_taught"): (4, 2, 0.2, 1, 0.1, 3, 10, 5, 5e-4, 1e-6, 1, 0.5, 10),
+    **{("avt_salads_frames", f"vit{k}"): (8, 8, 0.8, 1, 1, 64, 200, 20, 1.6e-5, 1e-4, 0.5, 1, 20) for k in range(1, 6)},
+    **{("avt_salads_frames", f"taught{k}"): (8, 8, 0.8, 1, 1, 2, 200, 20, 5e-7, 1e-4, 0.5, 1, 20) for k in range(1, 6)},
 }
 
 
@@ -231,15 +250,29 @@ def test_students_have_the_published_settings(name, run):
     found = (network.heads, network.layers, network.dropout, losses["feat"], losses.get("past_cls_action"))
     found += (training.batch, training.epochs, training.warm_up, training.learning_rate, training.weight_decay)
     assert found + (sampling.rate, sampling.gap, sampling.observed) == AVT[name, run]
-    assert (network.width, network.initial, sampling.steps, sampling.read) == (2048, "published", 10, "frames")
+    steps = 15 if run == "vit_longer" else 10
+    assert (network.width, network.initial, sampling.steps, sampling.read) == (2048, "published", steps, "frames")
     assert (options.window, options.noise, training.clip) == ("gap", 0, None)
-    assert training.optimiser == ("adam" if name == "avt_epic55" else "sgd") and training.momentum == 0.9
-    taught = run.endswith("taught")
-    assert options.schedule == ("kd" if taught else "training") and bool(losses.get("distill")) == taught
+    adam = name in ("avt_epic55", "avt_salads_frames")
+    assert training.optimiser == ("adam" if adam else "sgd") and training.momentum == 0.9
+    taught = "taught" in run
+    assert options.schedule == ("kd" if taught or run == "vit_one" else "training")
+    assert bool(losses.get("distill")) == taught
     if taught:
         distill = (options.distill.kind, options.distill.temperature, losses["distill"], options.distill.reduction)
-        wanted = {"avt_epic55": ("topk", 5, 20), "avt_egtea": ("full", 10, 150)}[name]
+        full = ("full", 10, 10 if name == "avt_salads_frames" else 150)
+        wanted = ("topk", 5, 20) if name == "avt_epic55" else full
         assert distill == (*wanted, "elementmean") and options.distill.k == 50
+    if options.frames:
+        pictures, test = options.pictures, options.test
+        assert (pictures.short, pictures.drawn, pictures.flip) == (248, (248, 280), 0.5)
+        assert (network.backbone, network.size, network.train_backbone) == ("vit_b_16", 224, True)
+        assert (test.crops, test.mirrored) == (3, True)
+
+
+def test_colours_and_objects_are_added_with_the_published_weights():
+    study = config.load([STUDIES / "avt_epic100_frames.yaml"], {}, ROOT / "workflow/datasets")
+    assert (study.fusions["plus"].runs, study.fusions["plus"].coefficients) == (("vit", "objects"), (2.5, 0.5))
 
 
 def test_the_toy_has_the_settings_of_the_spec_and_its_many_classes_are_five_hundred():

@@ -190,8 +190,11 @@ use rule train as anticipation_train with:
         code=flow.code("kinoflow.tasks.anticipation.train:anticipation_train"),
         options=flow.runs.options("anticipation", "test", "test_on"),
         data=flow.runs.data("anticipation"),
-        start="",
-        weights=flow.runs.extractor_flag("anticipation", "extractor"),
+        start=flow.runs.start("anticipation"),
+        weights=runs.joined(
+            flow.runs.extractor_flag("anticipation", "extractor"),
+            flow.runs.start_flag("anticipation", "backbone"),
+        ),
         root=flow.runs.folder("anticipation"),
 
 
@@ -227,6 +230,36 @@ rule anticipation_evaluate:
         "python -m kinoflow anticipation-evaluate {params.files} {params.root} --splits {params.splits}"
         " --metrics {output.metrics} --predictions {output.predictions} --scores {output.scores}"
         " --options {params.options:q} --log {log}"
+
+
+rule anticipation_fuse:
+    input:
+        tests=flow.runs.fused,
+        actions=flow.runs.toy(
+            "actions.csv", flow.runs.table_of("fusions", "actions", "actions.csv"), "fusions"
+        ),
+        classes=flow.runs.toy(
+            "classes.json", flow.runs.table_of("fusions", "actions", "classes.json"), "fusions"
+        ),
+    output:
+        metrics=f"results/{flow.study}/fusions/{{run}}/seed-{{seed}}/metrics.json",
+        predictions=f"results/{flow.study}/fusions/{{run}}/seed-{{seed}}/predictions.csv",
+        scores=f"results/{flow.study}/fusions/{{run}}/seed-{{seed}}/scores.h5",
+    log:
+        f"logs/fusions/{flow.study}/{{run}}/seed-{{seed}}.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=needs.memory(8000),
+        runtime=needs.minutes(30),
+    params:
+        code=flow.code("kinoflow.tasks.anticipation.fuse:anticipation_fuse"),
+        options=flow.runs.options("fusions", "runs", "test"),
+        splits=flow.runs.splits("fusions"),
+        files=runs.flags,
+    shell:
+        "python -m kinoflow anticipation-fuse {params.files} --splits {params.splits} --metrics {output.metrics}"
+        " --predictions {output.predictions} --scores {output.scores} --options {params.options:q} --log {log}"
 
 
 rule anticipation_summary:

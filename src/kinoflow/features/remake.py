@@ -42,6 +42,23 @@ def remade(
         yield Shard(_reduced(features, names, origin, folder, task) if origin.reduced else features)
 
 
+@contextmanager
+def remade_frames(videos: Sequence[Path], options: FramesOptions) -> Iterator[Path]:
+    """Give a shard with the frames of videos, each under its name as given; it is gone after the block.
+
+    Raises DataError, which names the video, if one cannot be read.
+    """
+    from kinoflow.media import frames as stage
+
+    names = sorted({os.fspath(path) for path in videos}, key=os.fsencode)
+    for name in names:
+        check_readable(name)
+    with tempfile.TemporaryDirectory() as place:
+        shard = Path(place, "frames.h5")
+        stage.frames(Path(), _table(names, Path(place)), shard, options, code="remade")
+        yield shard
+
+
 def weights_of(origin: Origin, folder: Path, weights: Path | None) -> Path | None:
     """Return the file of the weights that make features, None if they are drawn, after seeing that nothing is missing.
 
@@ -74,9 +91,8 @@ def check_readable(video: str) -> None:
 
 def _features(names: Sequence[str], origin: Origin, weights: Path | None, place: Path, device: str) -> Path:
     """Return a shard with the features of videos, as the stages of the workflow make it, before any PCA."""
-    table, frames, features = (place / name for name in ("probe.csv", "frames.h5", "features.h5"))
-    rows = [Probed(video=each, status=READABLE, kept=True, sha256=sha256_of(each)) for each in names]
-    tables.write(table, rows, Probed)
+    frames, features = (place / name for name in ("frames.h5", "features.h5"))
+    table = _table(names, place)
     values = {key: value for key, value in origin.options.items() if key != "blocks"}
     options = check(FeaturesOptions, values, "the checkpoint")
     given: dict[str, Path] = {"root": Path(), "table": table}
@@ -93,6 +109,14 @@ def _features(names: Sequence[str], origin: Origin, weights: Path | None, place:
         file = None if weights is None else str(weights)
         extract.features(features, options, **given, weights=file, device=device, code="remade")
     return features
+
+
+def _table(names: Sequence[str], place: Path) -> Path:
+    """Return the table of these videos, as the stage that looks at files writes it."""
+    table = place / "probe.csv"
+    rows = [Probed(video=each, status=READABLE, kept=True, sha256=sha256_of(each)) for each in names]
+    tables.write(table, rows, Probed)
+    return table
 
 
 def _by_its_room(features: Path, options: dict, weights: Path | None, given: dict[str, Path], device: str) -> None:

@@ -19,7 +19,15 @@ class ReportOptions(Options):
 
 
 Room = Literal[
-    "recognition", "segmentation", "alignment", "teachers", "ensembles", "anticipation", "summaries", "abstraction"
+    "recognition",
+    "segmentation",
+    "alignment",
+    "teachers",
+    "ensembles",
+    "anticipation",
+    "fusions",
+    "summaries",
+    "abstraction",
 ]
 Level = Annotated[float, Field(ge=-1e9, le=1e9)]
 

@@ -15,6 +15,8 @@ from kinoflow.store import shards
 from kinoflow.tasks.anticipation import backbones, data
 from kinoflow.tasks.anticipation.data import Reader, Sequences
 from kinoflow.tasks.anticipation.model import Student
+from kinoflow.tasks.anticipation.options import PicturesOptions
+from kinoflow.tasks.anticipation.sources import View
 
 
 def reader(world, wanted, full=False, given=None):
@@ -141,6 +143,22 @@ def test_what_is_given_must_fit_the_options(world, tmp_path):
         data.check_targets(("action", "verb"), plain)
     oracle = data.source(options(source="labels"), tiny.CLASSES, world.rows, None, None, None)
     assert oracle.width == len(tiny.NAMES)
+
+
+def test_squares_of_frames_are_drawn_for_training_alone():
+    asked = PicturesOptions(short=248, drawn=(248, 280), flip=0.5)
+    rng = np.random.default_rng(0)
+    found = [data.drawn_view(asked, View(248), rng) for _ in range(300)]
+    assert {view.short for view in found} == set(range(248, 281))
+    places = np.array([view.place for view in found])
+    assert (places >= 0).all() and (places < 1).all() and np.allclose(places.mean(0), 0.5, atol=0.1)
+    assert 0.35 < np.mean([view.flip for view in found]) < 0.65
+    assert data.drawn_view(PicturesOptions(), View(224), rng) == View(224)
+    network = {"backbone": "vit_b_16", "size": 224}
+    with pytest.raises(ValueError, match="no square of network.size 224 fits into a shorter side"):
+        options(network=network, pictures={"drawn": [200, 280]})
+    with pytest.raises(ValueError, match="280 comes before 248"):
+        options(network=network, pictures={"drawn": [280, 248]})
 
 
 def test_a_backbone_reads_frames_and_keeps_what_it_knows(tmp_path, monkeypatch):

@@ -1,24 +1,33 @@
 """Testing students, as a stage, and what is made of what they say."""
 
 import csv
+import dataclasses
 import json
 
 import jsonschema
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tasks.anticipation import world as tiny
 from tests.tasks.anticipation.world import options
 
 from kinoflow.errors import ConfigError, DataError
+from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.metrics.scores import softmax
+from kinoflow.store import shards
+from kinoflow.tasks.anticipation import backbones
+from kinoflow.tasks.anticipation import evaluate as testing
 from kinoflow.tasks.anticipation.challenge import SCHEMA, read_challenge, write_challenge
 from kinoflow.tasks.anticipation.evaluate import anticipation_evaluate
+from kinoflow.tasks.anticipation.fuse import anticipation_fuse, fused
 from kinoflow.tasks.anticipation.mistakes import correlated, error_table
-from kinoflow.tasks.anticipation.options import AnticipationTestOptions
+from kinoflow.tasks.anticipation.model import Student
+from kinoflow.tasks.anticipation.options import AnticipationTestOptions, FusionOptions
 from kinoflow.tasks.anticipation.records import write_records
 from kinoflow.tasks.anticipation.result_store import read_scores
+from kinoflow.tasks.anticipation.scoring import Trained
 from kinoflow.tasks.anticipation.summary import summed_up
 
 FILES = ("metrics.json", "predictions.csv", "scores.h5")
@@ -115,6 +124,80 @@ def test_fused_scores_are_weighted_sums(evaluate, student, baseline, tested, tmp
     expected = ours.scores["action"] + 0.5 * read_scores(base / "scores.h5").scores["action"]
     assert np.allclose(read_scores(folder / "scores.h5").scores["action"], expected, atol=1e-5)
     assert metrics(folder)["models"] == 2
+
+
+def test_scores_of_several_squares_of_frames_are_averaged(world, student, evaluate, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    frames = {f"v{i}.mp4": rng.integers(0, 256, (80, 20, 30, 3), np.uint8) for i in range(14, 20)}
+    for name, turn in (("plain", 1), ("mirrored", -1)):
+        with shards.writing(tmp_path / f"{name}.h5", {"store": "raw", "options": "{}"}, frames=True) as writer:
+            for video, x in frames.items():
+                writer.add(video, x[:, :, ::turn].copy(), np.arange(80) / 4)
+    small = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 8))
+    monkeypatch.setitem(backbones.NETWORKS, "vit_b_16", lambda size: small)
+    asked = options(
+        window="gap",
+        sampling={"gap": 1.0, "read": "frames", "steps": 4, "rate": 1.0, "fps": 4.0},
+        network={"backbone": "vit_b_16", "size": 16},
+        pictures={"short": 20},
+    )
+    trained = Trained(Student(asked.network, 8, {"action": 6}, 4).eval(), asked, tiny.CLASSES, (1,) * 6, "tiny")
+    test = world.rows.split == "test"
+
+    def scores(name: str = "plain", **how) -> np.ndarray:
+        given = (None, [tmp_path / f"{name}.h5"], None)
+        tested = testing.Tested(trained, world.rows, test, given, tiny.CLASSES, AnticipationTestOptions(**how))
+        assert len(tested.views) == how.get("crops", 1) * (1 + how.get("mirrored", False))
+        return tested.scores(Arithmetic(torch.device("cpu"), threads=1), "test")["action"]
+
+    one, other = scores(), scores("mirrored")
+    assert np.abs(one - other).max() > 1e-4
+    assert np.allclose(scores(mirrored=True), (one + other) / 2, atol=1e-6)
+    assert np.allclose(scores(crops=3, mirrored=True), scores("mirrored", crops=3, mirrored=True), atol=1e-6)
+    with pytest.raises(ConfigError, match="this student reads features, no frames"):
+        evaluate(tmp_path, student, test=AnticipationTestOptions(crops=3))
+
+
+def test_tests_are_added_to_what_several_models_together_say(world, evaluate, student, baseline, tested, tmp_path):
+    weighted = {"coefficients": (1, 0.5), "norm": 2.0}
+    together = evaluate(tmp_path / "together", student, baseline, test=AnticipationTestOptions(**weighted))
+    base = evaluate(tmp_path / "base", baseline)
+    outputs = {path.partition(".")[0]: tmp_path / path for path in FILES}
+    tests = [tested / "scores.h5", base / "scores.h5"]
+    given = {"actions": world.actions, "classes": world.classes, **outputs}
+    anticipation_fuse(tests, options=FusionOptions(**weighted), challenge=tmp_path / "c.json", **given)
+    ours, theirs = read_scores(tmp_path / "scores.h5"), read_scores(together / "scores.h5")
+    assert ours.uids == theirs.uids and np.allclose(ours.scores["action"], theirs.scores["action"], atol=1e-6)
+    found, wanted = metrics(tmp_path), metrics(together)
+    assert found["action"] == pytest.approx(wanted["action"])
+    assert found["verb"]["marginal"] == pytest.approx(wanted["verb"]["marginal"])
+    assert (found["samples"], found["dropped"], found["tests"], found["everywhere"]) == (36, 6, 2, 36)
+    assert len(read_challenge(tmp_path / "c.json").uids) == 42
+    for wrong, sentence in (((1, 2, 3), "there are 3, but 2 tests"), ((1,), "there are 1, but 2 tests")):
+        with pytest.raises(ConfigError, match=sentence):
+            anticipation_fuse(tests, options=FusionOptions(coefficients=wrong), **given)
+
+
+def test_fusions_count_an_action_that_any_test_has_and_refuse_what_does_not_fit(tested, world):
+    whole = read_scores(tested / "scores.h5")
+
+    def part(chosen, **changed):
+        at = np.arange(len(whole.uids))[chosen]
+        own = {"uids": [whole.uids[i] for i in at], "scores": {"action": whole.scores["action"][at]}}
+        more = {name: getattr(whole, name)[at] for name in ("targets", "start", "end")}
+        return dataclasses.replace(whole, **(own | more | changed))
+
+    every = [part(slice(0, 20)), part(slice(10, 36))]
+    found = fused(["a.h5", "b.h5"], every, world.rows, tiny.CLASSES, FusionOptions(coefficients=(2, 0.5)))
+    shares = np.array([2.0 * (i < 20) + 0.5 * (i >= 10) for i in range(36)])
+    assert np.allclose(found.of(whole.uids), whole.scores["action"] * shares[:, None], atol=1e-5)
+    assert found.uids == whole.uids and np.array_equal(found.targets, whole.targets)
+    for other, sentence in (
+        (part(slice(10, 36), targets=(whole.targets[10:] + 1) % 6), "b.h5: the table has no action .* with that label"),
+        (part(slice(10, 36), classes=("x",)), "b.h5: scores of other classes"),
+    ):
+        with pytest.raises(DataError, match=sentence):
+            fused(["a.h5", "b.h5"], [every[0], other], world.rows, tiny.CLASSES, FusionOptions())
 
 
 def test_students_are_tested_at_several_gaps(evaluate, student, tmp_path):

@@ -5,18 +5,23 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from tests.tasks.anticipation import world as tiny
 from tests.tasks.anticipation.world import options
 
-from kinoflow.datasets.actions import Action, write_actions, write_classes
+from kinoflow.datasets.actions import Action, read_rows, write_actions, write_classes
 from kinoflow.errors import ConfigError, DataError
+from kinoflow.features.arithmetic import Arithmetic
+from kinoflow.metrics.scores import softmax
 from kinoflow.store.files import sha256_of
 from kinoflow.store.shards import Shard
+from kinoflow.tasks.anticipation import backbones, data
 from kinoflow.tasks.anticipation.evaluate import anticipation_evaluate
 from kinoflow.tasks.anticipation.options import AnticipateOptions, AnticipationTestOptions
 from kinoflow.tasks.anticipation.planning import origin_of
 from kinoflow.tasks.anticipation.predict import anticipate
 from kinoflow.tasks.anticipation.result_store import read_scores
+from kinoflow.tasks.anticipation.scoring import Scorer, read_checkpoint
 from kinoflow.tasks.anticipation.train import anticipation_train
 
 
@@ -115,7 +120,12 @@ def trained_on(tmp_path):
             "history": tmp_path / "run/h.csv",
             "place": tmp_path / "w",
         }
-        given = {"features": [features or filmed.reduced], "options": wanted, "device": "cpu", "code": "test"} | files
+        given = {
+            "features": [filmed.reduced] if features is None else [features] if features else None,
+            "options": wanted,
+            "device": "cpu",
+            "code": "test",
+        } | files
         anticipation_train(tmp_path / "actions.csv", tmp_path / "classes.json", **outputs, **given)
         return outputs["model"]
 
@@ -132,6 +142,38 @@ def test_a_checkpoint_alone_reads_videos_as_the_stages_did(filmed, trained_on, t
     assert [each["video"] for each in found] == [str(video) for video in videos]
     assert [each["next"] for each in found[::3]] == [by_shard[name]["next"] for name in ("v2.mp4", "v0.mp4")]
     assert "cannot be read (unreadable)" in found[1]["reason"] and "there is no file" in found[2]["reason"]
+
+
+def test_a_student_of_frames_reads_videos_alone(filmed, trained_on, tmp_path, monkeypatch):
+    small = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 8))
+    monkeypatch.setitem(backbones.NETWORKS, "vit_b_16", lambda size: small)
+    monkeypatch.setitem(backbones.WIDTHS, "vit_b_16", 8)
+    sampling = {"gap": 0.2, "observed": 1.5, "read": "frames", "steps": 3, "rate": 2.0}
+    asked = options(
+        1,
+        window="gap",
+        sampling=sampling,
+        network={"backbone": "vit_b_16", "size": 16},
+        pictures={"short": 18, "drawn": [16, 20]},
+        losses={"cls_action": 1},
+    )
+    model = trained_on(filmed, features=[], frames=[filmed.frames], options=asked)
+    (tmp_path / "text.mp4").write_text("no video")
+    videos = [filmed.root / "v2.mp4", tmp_path / "text.mp4", filmed.root / "v0.mp4", filmed.features]
+    found = told(tmp_path, videos, model, at=1.4)
+    assert "cannot be read" in found[1]["reason"] and "give a video" in found[3]["reason"]
+    trained = read_checkpoint(model)
+    source = data.source(trained.options, tiny.CLASSES, None, None, [filmed.frames], None)
+    reader = data.Reader(source, trained.options, read_rows(tmp_path / "actions.csv", tiny.CLASSES), (), False)
+    scorer = Scorer(trained.network.eval(), Arithmetic(torch.device("cpu"), threads=1))
+    for answer, name in ((found[0], "v2.mp4"), (found[2], "v0.mp4")):
+        seen = reader.seen(name, 1.4 - 1.5, 1.4)
+        shares = softmax(scorer.said(seen.x[None], np.array([seen.length])).scores["action"][0].double().numpy())
+        assert [each["probability"] for each in answer["next"]] == pytest.approx(sorted(shares)[:-6:-1], abs=1e-5)
+        assert answer["next"][0]["label"] == tiny.NAMES[shares.argmax()]
+    assert "it ends at" in told(tmp_path, videos[:1], model, at=99.0)[0]["reason"]
+    with pytest.raises(ConfigError, match="dense: this student reads frames"):
+        told(tmp_path, videos[:1], model, dense=True)
 
 
 def test_a_checkpoint_that_lacks_what_a_video_takes_says_so(filmed, trained_on, tmp_path):

@@ -12,7 +12,7 @@ from tests.tasks.anticipation import world as tiny
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.store import shards
-from kinoflow.tasks.anticipation.sources import KEY, Files, Labels, Lmdb, Pictures, Shards
+from kinoflow.tasks.anticipation.sources import KEY, Files, Labels, Lmdb, Pictures, Shards, View
 
 ROWS = np.arange(40, dtype=np.float32).reshape(10, 4)
 
@@ -165,6 +165,30 @@ def test_shards_that_do_not_fit_together_are_refused(world, tmp_path):
         Shards([world.features[0], tmp_path / "wide.h5"], 30.0)
 
 
+def shard_of(path, *videos, width=3):
+    with shards.writing(path, {}, frames=False, width=width, dtype="float32") as writer:
+        for number, video in enumerate(videos):
+            writer.add(video, np.full((2, width), number, np.float32), np.arange(2.0))
+    return path
+
+
+def test_a_video_is_meant_by_its_name_without_folders_and_extension_too(tmp_path):
+    path = shard_of(tmp_path / "a.h5", "P01/P01_01.MP4", "P01/P01_010.MP4", "P02_01", "b.v2", "b.v2.mp4")
+    source = Shards([path], 30.0)
+    meant = ("P01_01", "P01_01.MP4", "P01/P01_010", "train/P02_01.mp4", "b.v2", "b.v2.mp4")
+    assert [source.rows(video)[0][0, 0] for video in meant] == [0, 0, 1, 2, 3, 4]  # the name itself goes first
+    for other in ("P01_01.avi", "P01_0", "P02_01.mp4.gz"):
+        with pytest.raises(DataError, match="in none of the feature shards"):
+            source.rows(other)
+
+
+def test_a_name_that_may_mean_two_videos_is_refused(tmp_path):
+    source = Shards([shard_of(tmp_path / "a.h5", "left/a.mp4", "right/a.mp4")], 30.0)
+    with pytest.raises(DataError, match="'a' may be 'left/a.mp4' or 'right/a.mp4' of the feature shards"):
+        source.rows("a")
+    assert source.rows("right/a.mp4")[0][0, 0] == 1
+
+
 def test_the_oracle_shows_the_true_action_of_every_moment():
     actions = {"a": (np.array([0.5, 2.0]), np.array([1.0, 3.0]), np.array([3, 1]))}
     source = Labels(actions, 4, fps=4.0)
@@ -172,6 +196,28 @@ def test_the_oracle_shows_the_true_action_of_every_moment():
     assert rows.shape == (len(times), 4) and times[-1] >= 3.0
     assert source.frames("a", np.array([1, 2, 6, 9])).argmax(1).tolist() == [0, 3, 0, 1]
     assert source.frames("a", np.array([1])).sum() == 0
+
+
+def test_squares_lie_where_a_view_says_and_may_be_mirrored(tmp_path):
+    wide = np.zeros((1, 20, 30, 3), np.uint8)
+    wide[:] = np.arange(30)[:, None] * 5 + np.arange(20)[:, None, None]
+    with shards.writing(tmp_path / "f.h5", {"store": "raw", "options": "{}"}, frames=True) as writer:
+        writer.add("high", wide.transpose(0, 2, 1, 3).copy(), np.zeros(1))
+        writer.add("wide", wide, np.zeros(1))
+    source = Pictures([tmp_path / "f.h5"], fps=2.0, size=16)
+
+    def corner(video: str, view: View) -> float:
+        found = source.frames(video, np.array([0]), view)
+        assert found.shape == (1, 3, 16, 16)
+        return round(float(found[0, 0, 0, 0] + 1) / 2 * 255, 3)
+
+    ends = [corner("wide", View(20, (along, 0.5))) for along in (0, 0.5, 1)]
+    assert ends == [2, 7 * 5 + 2, 14 * 5 + 2]  # 16 of 20 by 16 of 30 pixels, none of them scaled
+    assert ends == [corner("high", View(20, (along, 0.5))) for along in (0, 0.5, 1)]
+    assert corner("wide", View(20, (0, 0))) == 0 and corner("wide", View(20, (1, 1))) == 14 * 5 + 4
+    assert corner("wide", View(20, flip=True)) == (7 + 15) * 5 + 2
+    with pytest.raises(DataError, match="none of the frame shards"):
+        source.frames("broad", np.array([0]))
 
 
 def test_pictures_are_cut_square_scaled_and_stand_for_clips_that_end_with_them(tmp_path):
@@ -183,6 +229,6 @@ def test_pictures_are_cut_square_scaled_and_stand_for_clips_that_end_with_them(t
     found = single.frames("a", np.array([0, 2, 5]))
     assert found.shape == (3, 3, 16, 16)
     assert found[:, 0, 8, 8] == pytest.approx([-1, 2 * 0.4 - 1, 1], abs=1e-5)
-    clips = Pictures([tmp_path / "f.h5"], fps=2.0, size=16, clip=3).frames("a", np.array([1, 5]))
+    clips = Pictures([tmp_path / "f.h5"], fps=2.0, size=16, clip=3).frames("kitchen/a.mp4", np.array([1, 5]))
     assert clips.shape == (2, 3, 3, 16, 16)
     assert clips[0, 0, :, 8, 8] == pytest.approx([-1, -1, -0.6], abs=1e-5)  # the first frame again, before it

@@ -225,6 +225,19 @@ def test_a_teacher_learns_the_rule_and_leaves_records_of_every_segment(world, tm
     np.testing.assert_allclose(features, made.features[:5], atol=1e-5)
 
 
+def test_unshuffled_examples_come_by_video_and_start_in_every_epoch(world, tmp_path, monkeypatch):
+    seen = []
+    load = stage.TeacherTraining.load
+    monkeypatch.setattr(
+        stage.TeacherTraining,
+        "load",
+        lambda self, draws: seen.extend(draw.sample for draw in draws) or load(self, draws),
+    )
+    train(world, tmp_path, options(shuffle=False, training={"epochs": 2, "steps": None}))
+    once = sorted(set(seen))
+    assert seen == 2 * once and len(once) > 100
+
+
 def test_a_causal_teacher_learns_from_every_prefix_and_from_a_corpus(world, tmp_path):
     causal = options(encoder={"causal": True, "tokens": "actions"}, prefixes=True, corpus=True, history={"last": None})
     model = train(world, tmp_path, causal, corpus=world / "corpus.jsonl")

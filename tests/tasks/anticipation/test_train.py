@@ -15,6 +15,8 @@ from tests.tasks.anticipation.world import options
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.options import resolved
+from kinoflow.store import shards
+from kinoflow.tasks.anticipation import backbones
 from kinoflow.tasks.anticipation import train as stage
 from kinoflow.tasks.anticipation.options import AnticipationOptions
 from kinoflow.tasks.anticipation.planning import network, planned
@@ -141,6 +143,36 @@ def test_a_student_may_begin_with_the_weights_of_another(train, student, tmp_pat
     path = train(tmp_path, options(1, training={"learning_rate": 1e-12, "weight_decay": 0}), weights=student)
     ours, theirs = load_file(path), load_file(student)
     assert all(np.allclose(ours[name], theirs[name], atol=1e-9) for name in ours)
+
+
+def test_a_backbone_begins_with_the_weights_of_a_file(world, train, tmp_path, monkeypatch):
+    with shards.writing(tmp_path / "f.h5", {"store": "raw", "options": "{}"}, frames=True) as writer:
+        for i in range(14):
+            frames = np.random.default_rng(i).integers(0, 256, (80, 16, 16, 3), np.uint8)
+            writer.add(f"P01/v{i:02d}.mp4", frames, np.arange(80) / 4)
+    small = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 8))
+    monkeypatch.setitem(backbones.NETWORKS, "vit_b_16", lambda size: small)
+    monkeypatch.setitem(backbones.WIDTHS, "vit_b_16", 8)
+    drawn = {name: torch.randn_like(value) for name, value in small.state_dict().items()}
+    torch.save(drawn, tmp_path / "net.pt")
+    wanted = options(
+        1,
+        window="gap",
+        sampling={"gap": 1.0, "read": "frames", "steps": 4, "rate": 1.0, "fps": 4.0},
+        network={"backbone": "vit_b_16", "size": 16},
+        pictures={"drawn": [16, 20], "flip": 0.5},
+        losses={"cls_action": 1},
+    )
+    read = {"features": None, "frames": [tmp_path / "f.h5"], "teacher": None}
+    path = train(tmp_path / "a", wanted, backbone=tmp_path / "net.pt", **read)
+    found = load_file(path)
+    for name, value in drawn.items():
+        assert np.array_equal(found[f"student.backbone.network.{name}"], value.numpy())
+    assert read_checkpoint(path).options.network.weights == "none"
+    again = train(tmp_path / "b", wanted, backbone=tmp_path / "net.pt", **read)
+    assert again.read_bytes() == path.read_bytes()
+    with pytest.raises(ConfigError, match="backbone: this student reads features, no frames"):
+        train(tmp_path / "c", options(1), backbone=tmp_path / "net.pt")
 
 
 def test_a_killed_training_continues_to_the_same_bytes(world, train, tmp_path):

@@ -17,8 +17,8 @@ from kinoflow.errors import ConfigError, DataError
 from kinoflow.progress import log
 from kinoflow.tasks.anticipation import windows
 from kinoflow.tasks.anticipation.backbones import CLIPS
-from kinoflow.tasks.anticipation.options import AnticipationOptions
-from kinoflow.tasks.anticipation.sources import Files, Labels, Lmdb, Pictures, Shards, Source
+from kinoflow.tasks.anticipation.options import AnticipationOptions, PicturesOptions
+from kinoflow.tasks.anticipation.sources import Files, Labels, Lmdb, Pictures, Shards, Source, View
 from kinoflow.tasks.anticipation.windows import NONE
 
 REMEMBERED = 256_000_000  # bytes of samples that are kept in memory
@@ -131,7 +131,8 @@ def source(
     if network.backbone != "identity":
         if options.sampling.read != "frames":
             raise ConfigError("sampling.read: a backbone reads single frames; take read: frames")
-        return Pictures(frames or (), fps, network.size, network.clip if network.backbone in CLIPS else 0)
+        view = View(options.pictures.short or network.size)
+        return Pictures(frames or (), fps, network.size, network.clip if network.backbone in CLIPS else 0, view)
     if bool(features) == (root is not None):
         raise ConfigError(
             "features, root: give the feature shards, or a folder of feature files or an LMDB, and not both"
@@ -167,11 +168,20 @@ class Reader:
     """Reads sequences of samples.
 
     known: the rows whose labels steps may show (those of the same part of the data). full: fill up in front, so that every
-    sequence has all steps.
+    sequence has all steps. view: the square of frames that is seen, if it is not the source's own.
     """
 
-    def __init__(self, given: Source, options: AnticipationOptions, known: Rows, targets: Sequence[str], full: bool):
+    def __init__(
+        self,
+        given: Source,
+        options: AnticipationOptions,
+        known: Rows,
+        targets: Sequence[str],
+        full: bool,
+        view: View | None = None,
+    ):
         self.source, self.options, self.targets, self.full = given, options, tuple(targets), full
+        self.view = view
         self.actions = {
             video: {
                 "start": known.start[own],
@@ -204,7 +214,13 @@ class Reader:
         except ValueError as error:
             raise DataError(f"{video!r}: {error}; leave it out with sampling.drop") from None
         past = {target: self._labels(video, times, target) for target in self.targets}
-        return Seen(self.source.frames(video, numbers), len(numbers), past, times)
+        return Seen(self._shown(video, numbers, rng), len(numbers), past, times)
+
+    def _shown(self, video: str, numbers: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+        if not isinstance(self.source, Pictures):
+            return self.source.frames(video, numbers)
+        drawn = None if rng is None else drawn_view(self.options.pictures, self.source.view, rng)
+        return self.source.frames(video, numbers, drawn or self.view)
 
     def _labels(self, video: str, times: np.ndarray, target: str) -> np.ndarray:
         own = self.actions.get(video)
@@ -221,6 +237,15 @@ class Reader:
         first = np.repeat(x[:1], short, axis=0)
         moved = {name: np.append(np.full(short, labels[0]), labels[:length]) for name, labels in past.items()}
         return Seen(np.concatenate([first, x]), steps, moved, np.append(np.full(short, middles[0]), middles))
+
+
+def drawn_view(options: PicturesOptions, plain: View, rng: np.random.Generator) -> View:
+    """Return the square of frames that a training sample sees: drawn as the options ask, else as in ``plain``."""
+    short, place = plain.short, plain.place
+    if options.drawn:
+        short = int(rng.integers(options.drawn[0], options.drawn[1] + 1))
+        place = float(rng.random()), float(rng.random())
+    return View(short, place, bool(options.flip and rng.random() < options.flip))
 
 
 def means(

@@ -25,6 +25,7 @@ from kinoflow.tasks.anticipation.outcome import outcome
 from kinoflow.tasks.anticipation.records import check_dataset, read_records
 from kinoflow.tasks.anticipation.result_store import Scores, read_scores, same_classes, write_scores
 from kinoflow.tasks.anticipation.scoring import Scorer, Trained, read_checkpoint, run_name
+from kinoflow.tasks.anticipation.sources import Pictures, Source, View
 from kinoflow.training.devices import device_of
 
 DIGITS = 6  # of probabilities in tables
@@ -90,13 +91,13 @@ def anticipation_evaluate(
     chosen = data.in_splits(rows, splits or ("test",), "splits")
     given = (features, frames, root)
     how = Arithmetic(device_of(device), threads=threads)
-    tests = [Tested(each, rows, chosen, given, table) for each in trained]
+    tests = [Tested(each, rows, chosen, given, table, options) for each in trained]
     said = [test.scores(how, f"test {run_name(path)}") for test, path in zip(tests, models, strict=True)]
     found = _fused(tests, said, options)
-    of = rows.take(_places(rows, found.uids))
+    of = rows.take(places(rows, found.uids))
     dropped = sorted(set(rows.uid[chosen]) - set(found.uids))
     told = _teacher(teacher, table, found.uids)
-    write(predictions, _predictions(of, found.scores["action"], told, table), Prediction)
+    write(predictions, prediction_rows(of, found.scores["action"], told, table), Prediction)
     write_scores(scores, found)
     if challenge:
         write_challenge(challenge, options.challenge, found.uids, found.scores["action"], table, dropped)
@@ -147,9 +148,11 @@ class Tested:
         chosen: np.ndarray,
         given: tuple[Sequence[Path] | None, Sequence[Path] | None, Path | None],
         table: Classes,
+        options: AnticipationTestOptions,
     ):
         self.trained, self.rows, self.chosen, self.table = trained, rows, chosen, table
         self.source = data.source(trained.options, table, rows, *given)
+        self.views = _views(self.source, options)
         if trained.network.network.backbone == "identity" and self.source.width != trained.network.features:
             raise DataError(
                 f"features: they have {self.source.width} columns, the network was trained on {trained.network.features};"
@@ -163,16 +166,31 @@ class Tested:
         """Return the samples, at a gap of their own where one is given."""
         return data.samples(self.rows, self.chosen, self.trained.options, gap)
 
-    def sequences(self, samples: Samples) -> Sequences:
+    def sequences(self, samples: Samples, view: View | None = None) -> Sequences:
         """Return what is seen of samples."""
         options = self.trained.options
         full = options.network.aggregator in ("mean", "transformer")
-        return Sequences(samples, Reader(self.source, options, samples.rows, (), full))
+        return Sequences(samples, Reader(self.source, options, samples.rows, (), full, view))
 
     def scores(self, how: Arithmetic, what: str, gap: float | None = None) -> dict[str, np.ndarray]:
-        """Return the scores {target: (N, C)} of the samples."""
+        """Return the scores {target: (N, C)} of the samples, means over the squares of frames that are seen."""
         samples = self.samples if gap is None else self.at(gap)
-        return Scorer(self.trained.network, how).scores(self.sequences(samples), what)
+        scorer = Scorer(self.trained.network, how)
+        every = [scorer.scores(self.sequences(samples, view), what) for view in self.views]
+        if len(every) == 1:
+            return every[0]
+        return {target: np.mean([each[target] for each in every], axis=0, dtype=np.float32) for target in every[0]}
+
+
+def _views(source: Source, options: AnticipationTestOptions) -> list[View | None]:
+    """Return the squares of frames that are seen; ConfigError for several where no frames are read."""
+    if options.crops == 1 and not options.mirrored:
+        return [None]
+    if not isinstance(source, Pictures):
+        raise ConfigError("crops, mirrored: this student reads features, no frames; leave them out")
+    ends = (0.0, 0.5, 1.0) if options.crops == 3 else (0.5,)
+    flips = (False, True) if options.mirrored else (False,)
+    return [View(source.view.short, (end, 0.5), flip) for end in ends for flip in flips]
 
 
 # ---------------------------------------------------------------- scores
@@ -193,17 +211,18 @@ def _fused(tests: Sequence[Tested], said: Sequence[dict[str, np.ndarray]], optio
         )
         place = {uid: i for i, uid in enumerate(names)}
         merged = {"action": total[[place[uid] for uid in uids]].astype(np.float32)}
-    places = _places(first.rows, uids)
+    at = places(first.rows, uids)
     ends: dict[str, tuple[float, float]] = {}
     for test in reversed(tests):
         ends |= dict(zip(test.samples.rows.uid, zip(test.samples.start, test.samples.end, strict=True), strict=True))
     bounds = np.array([ends[uid] for uid in uids]).reshape(-1, 2)
     return Scores(
-        uids, first.table.names, merged, first.rows.action[places], bounds[:, 0], bounds[:, 1], first.table.dataset
+        uids, first.table.names, merged, first.rows.action[at], bounds[:, 0], bounds[:, 1], first.table.dataset
     )
 
 
-def _places(rows: Rows, uids: Sequence[str]) -> np.ndarray:
+def places(rows: Rows, uids: Sequence[str]) -> np.ndarray:
+    """Return where actions stand in the table, (n,) int64."""
     place = {uid: i for i, uid in enumerate(rows.uid)}
     return np.array([place[uid] for uid in uids], np.int64)
 
@@ -280,7 +299,7 @@ def _times(
     if not uids:
         raise ConfigError("gaps: no action has a window at all of them; give smaller ones")
     every = [(test.at(gap).rows.uid, test.scores(how, f"gap {gap:g} s", gap)["action"]) for gap in gaps]
-    labels = test.rows.action[_places(test.rows, uids)]
+    labels = test.rows.action[places(test.rows, uids)]
     columns = []
     for names, scores in every:
         place = {uid: i for i, uid in enumerate(names)}
@@ -296,7 +315,8 @@ def _times(
 # ---------------------------------------------------------------- tables
 
 
-def _predictions(of: Rows, student: np.ndarray, teacher: np.ndarray | None, table: Classes) -> Iterator[Prediction]:
+def prediction_rows(of: Rows, student: np.ndarray, teacher: np.ndarray | None, table: Classes) -> Iterator[Prediction]:
+    """Give the row of each action by the student, (N, C) scores, and where there is one by the teacher (NaN: nothing said)."""
     every = {STUDENT: student} | ({} if teacher is None else {TEACHER: teacher})
     told = {by: (np.isnan(scores).any(1), np.nan_to_num(scores)) for by, scores in every.items()}
     best = {by: best_k(scores, 5) for by, (_, scores) in told.items()}

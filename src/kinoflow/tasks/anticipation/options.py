@@ -10,6 +10,7 @@ from kinoflow.training.options import TrainingOptions
 Weight = Annotated[float, Field(ge=0, le=100000)]
 Coefficient = Annotated[float, Field(ge=-1000, le=1000)]
 Gap = Annotated[float, Field(gt=0, le=600)]
+Side = Annotated[int, Field(ge=16, le=4096)]
 Target = Literal["action", "verb", "noun"]
 LossKey = Literal[
     "cls_action",
@@ -146,6 +147,30 @@ class StudentOptions(Options):
         return self
 
 
+class PicturesOptions(Options):
+    """How frames become the square pictures that a backbone reads (network.size)."""
+
+    short: int | None = option(
+        None,
+        "short side to which frames are scaled before the square in their middle is cut out; empty: network.size",
+        "pixels",
+        ge=16,
+        le=4096,
+    )
+    drawn: tuple[Side, Side] | None = option(
+        None,
+        "in training: between which the short side is drawn, and the square's place at random; empty: as in tests",
+        "pixels",
+    )
+    flip: float = option(0.0, "training samples that are mirrored", "share", ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        if self.drawn and self.drawn[0] > self.drawn[1]:
+            raise ValueError(f"drawn: {self.drawn[0]} comes before {self.drawn[1]}; the smaller side goes first")
+        return self
+
+
 class DistillOptions(Options):
     """How the student learns from the teacher's scores."""
 
@@ -190,8 +215,8 @@ class StudentTraining(TrainingOptions):
     per: Literal["epoch", "step"] = option("step", "when step, linear, cosine and one_cycle change the rate", "")
 
 
-class AnticipationTestOptions(Options):
-    """How students are tested."""
+class FusionOptions(Options):
+    """How the scores of several students are added (late fusion)."""
 
     coefficients: tuple[Coefficient, ...] = option(
         (), "weights of several models whose scores are added (late fusion); empty: all alike", ""
@@ -199,11 +224,20 @@ class AnticipationTestOptions(Options):
     norm: float | None = option(
         None, "divide each row of scores by its norm of this order before the fusion; empty: do not", "", gt=0, le=100
     )
+    correlated: int = option(10, "pairs of classes whose scores go together that are told", "pairs", ge=0, le=1000)
+    challenge: Literal["ek55", "ek100"] = option("ek100", "the form of a challenge file, where one is written", "")
+
+
+class AnticipationTestOptions(FusionOptions):
+    """How students are tested."""
+
+    crops: Literal[1, 3] = option(
+        1, "squares of frames whose scores are averaged: in the middle, or at both ends of the longer side too", ""
+    )
+    mirrored: bool = option(False, "average with the scores of mirrored frames", "")
     gaps: tuple[Gap, ...] = option(
         (), "also test at these gaps before the action (seconds), and tell the time to action; empty: do not", "seconds"
     )
-    correlated: int = option(10, "pairs of classes whose scores go together that are told", "pairs", ge=0, le=1000)
-    challenge: Literal["ek55", "ek100"] = option("ek100", "the form of a challenge file, where one is written", "")
 
 
 class AnticipationOptions(Options):
@@ -219,6 +253,7 @@ class AnticipationOptions(Options):
         "features", "what a step is made of: features; labels: the true actions, one-hot (an oracle)", ""
     )
     network: StudentOptions = option(StudentOptions(), "the network", "")
+    pictures: PicturesOptions = option(PicturesOptions(), "how frames are cut for a backbone of its own", "")
     losses: dict[LossKey, Weight] = option(
         {"cls_action": 1.0, "past_cls_action": 0.5, "distill": 1.5},
         "weights of the losses; those with weight 0 are left out",
@@ -265,6 +300,9 @@ class AnticipationOptions(Options):
             _check_loss(key, self.network)
         if self.window == "previous_end" and self.sampling.gap is None:
             raise ValueError("sampling.gap: it is empty (recognition), which is for window: gap")
+        sides = (self.pictures.short, *(self.pictures.drawn or ()))
+        if any(side is not None and side < self.network.size for side in sides):
+            raise ValueError(f"pictures: no square of network.size {self.network.size} fits into a shorter side")
         return self
 
 

@@ -10,7 +10,10 @@ from torch import nn
 from kinoflow.datasets.actions import Classes, Rows, read_classes, read_rows
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.features.origin import Origin
+from kinoflow.media.options import FramesOptions
+from kinoflow.options import check
 from kinoflow.progress import log
+from kinoflow.store.files import parse_json
 from kinoflow.store.shards import Shard
 from kinoflow.tasks.anticipation import data
 from kinoflow.tasks.anticipation.backbones import WIDTHS
@@ -154,12 +157,22 @@ def begin(student: Student, path: Path) -> None:
 
 
 def origin_of(
-    features: Sequence[Path] | None, pictures: Path | None, extractor: Path | None, basis: Path | None
+    features: Sequence[Path] | None,
+    pictures: Path | None,
+    extractor: Path | None,
+    basis: Path | None,
+    frames: Sequence[Path] | None = None,
 ) -> Origin:
-    """Return how features are made, as a checkpoint says it; ConfigError for files of features that are not of shards."""
+    """Return how features, or the frames themselves, are made, as a checkpoint says it.
+
+    Raises ConfigError for files of features that are not of shards.
+    """
     if features:
         return Origin.of(Shard(features[0]).attrs, extractor, basis, pictures)
     for name, file in (("pictures", pictures), ("extractor", extractor), ("basis", basis)):
         if file:
             raise ConfigError(f"{name}: this tells how features of shards are made, and there are none; leave it out")
-    return Origin()
+    if not frames:
+        return Origin()
+    made = parse_json(Shard(frames[0]).attrs.get("options", "{}"))
+    return Origin(frames=check(FramesOptions, made, str(frames[0])))

@@ -24,6 +24,7 @@ from kinoflow.tasks.anticipation import dense, windows
 from kinoflow.tasks.anticipation.data import means
 from kinoflow.tasks.anticipation.options import AnticipateOptions
 from kinoflow.tasks.anticipation.scoring import Scorer, Trained, read_checkpoint, run_name
+from kinoflow.tasks.anticipation.watching import Watcher, frame_numbers
 from kinoflow.training.devices import device_of
 
 DIGITS = 6
@@ -145,17 +146,27 @@ class Anticipator:
     def __init__(self, trained: Trained, options: AnticipateOptions, how: Arithmetic, rate: float | None):
         if trained.options.source == "labels":
             raise ConfigError("this student is an oracle: it reads true labels, which a video does not have")
-        if trained.network.network.backbone != "identity":
-            raise ConfigError(
-                "this student has a backbone of its own: make frames and use `kinoflow anticipation-evaluate`"
-            )
         self.trained, self.options, self.rate = trained, options, rate
         self.scorer = Scorer(trained.network.eval(), how)
+        self.watcher = Watcher(trained, self.scorer) if trained.network.network.backbone != "identity" else None
+        if self.watcher and options.dense:
+            raise ConfigError("dense: this student reads frames, which are told of one moment; give at, or nothing")
 
     def answers_of_videos(self, eye: Eye, videos: Sequence[Path]) -> list[Answer]:
         """Return what is told of videos, as of files."""
+        if self.watcher:
+            return self._watched(videos)
         found = eye.rows(videos)
         return [answer for name in map(os.fspath, videos) for answer in self._answers(name, found[name])]
+
+    def _watched(self, videos: Sequence[Path]) -> list[Answer]:
+        lost = {name: reason for name in map(os.fspath, videos) if (reason := _unreadable(name))}
+        found = self.watcher.told([video for video in videos if os.fspath(video) not in lost], self.options.at)
+        found |= {name: (None, reason, None) for name, reason in lost.items()}
+        told = [(name, *found[name]) for name in map(os.fspath, videos)]
+        return [
+            Answer(name, at, why, [] if scores is None else self._guesses(scores)) for name, at, why, scores in told
+        ]
 
     def _answers(self, name: str, found: tuple[np.ndarray, np.ndarray] | str) -> list[Answer]:
         if isinstance(found, str):
@@ -168,6 +179,8 @@ class Anticipator:
     def answers(self, path: Path) -> list[Answer]:
         """Return what is told of a file of features: one answer for each video in it, or one for each step (``dense``)."""
         name = os.fspath(path)
+        if self.watcher:
+            return [Answer(name, None, "this student reads frames, no features; give a video")]
         try:
             return [answer for video, rows, times in self._read(path) for answer in self._told(video, rows, times)]
         except DataError as error:
@@ -204,12 +217,7 @@ class Anticipator:
         """Return the scores (C,) of what comes after the moment ``at``."""
         of = self.trained.options.sampling
         if of.read == "frames":
-            try:
-                numbers, _ = windows.frame_numbers(
-                    at - of.observed, at, of.steps, of.rate, of.fps, _settled(of.strategy)
-                )
-            except ValueError as error:
-                raise DataError(str(error)) from None
+            numbers = frame_numbers(of, at)
             which = np.maximum(np.searchsorted(times, numbers / of.fps + 1e-6, "right") - 1, 0)
             x, length = np.asarray(rows[which], np.float32), len(which)
         else:
@@ -243,10 +251,6 @@ class Anticipator:
         shares = softmax(scores.astype(np.float64))
         names = self.trained.classes.names
         return [(names[k], round(float(shares[k]), DIGITS)) for k in best_k(scores[None], self.options.top)[0]]
-
-
-def _settled(strategy: str) -> str:
-    return "center_clip" if strategy == "random_clip" else strategy
 
 
 def _shard(path: Path) -> Shard | None:

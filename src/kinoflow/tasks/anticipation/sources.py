@@ -9,7 +9,8 @@ import io
 import tokenize
 import zlib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 import numpy as np
@@ -57,11 +58,63 @@ class Timed:
         return np.asarray(rows[np.maximum(which, 0)], np.float32)
 
 
+class Stored:
+    """Which shard holds a video, and under what name.
+
+    Annotations call a video ``P01_01`` that lies as ``P01/P01_01.MP4``: where no shard has the name itself, it is the video
+    whose name without folders and extension is that of the other.
+    """
+
+    def __init__(self, kind: str):
+        """kind: what the shards hold, for what is said of them."""
+        self.kind, self._shards, self._meant = kind, dict[str, Shard](), dict[str, set[str]]()
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def add(self, shard: Shard) -> None:
+        """Take a shard; DataError if another one has a video of it."""
+        for video in shard.videos:
+            if video in self._shards:
+                other = self._shards[video].path
+                raise DataError(f"the video {video!r} is in two shards, {other} and {shard.path}; give one of them")
+            self._shards[video] = shard
+            for name in _names(video):
+                self._meant.setdefault(name, set()).add(video)
+
+    def find(self, video: str) -> tuple[Shard, str] | None:
+        """Return the shard of a video and its name there; None if there is none, DataError if several may be meant."""
+        if video in self._shards:
+            return self._shards[video], video
+        whole, bare = _names(video)
+        found = sorted(
+            self._meant.get(whole, set()) | {each for each in self._meant.get(bare, ()) if _names(each)[0] == bare}
+        )
+        if len(found) > 1:
+            raise DataError(
+                f"the video {video!r} may be {found[0]!r} or {found[1]!r} of the {self.kind} shards; give shards of one of them"
+            )
+        return (self._shards[found[0]], found[0]) if found else None
+
+    def get(self, video: str) -> tuple[Shard, str]:
+        """Return the shard of a video and its name there; DataError if there is none."""
+        found = self.find(video)
+        if found is None:
+            raise DataError(f"the video {video!r} is in none of the {self.kind} shards; give all of the dataset's")
+        return found
+
+
+def _names(video: str) -> tuple[str, str]:
+    """Return the name without folders, and without extension too."""
+    name = PurePosixPath(video).name
+    return name, PurePosixPath(name).stem
+
+
 class Shards(Timed):
     """Feature shards, through their maps."""
 
     def __init__(self, paths: Iterable[str | Path], fps: float):
-        self.fps, self._shards = fps, {}
+        self.fps, self._shards = fps, Stored("feature")
         self.attrs: dict[str, Any] = {}
         first: Shard | None = None
         for shard in map(Shard, paths):
@@ -72,21 +125,15 @@ class Shards(Timed):
                     f"{shard.path}: {shard.x.shape[1]} columns, and {first.path} has {first.x.shape[1]}; give shards of one kind"
                 )
             first = first or shard
-            for video in shard.videos:
-                if video in self._shards:
-                    other = self._shards[video].path
-                    raise DataError(f"the video {video!r} is in two shards, {other} and {shard.path}; give one of them")
-                self._shards[video] = shard
+            self._shards.add(shard)
         if first is None:
             raise ConfigError("features: give the shards of a feature or PCA set")
         self.width, self.attrs = int(first.x.shape[1]), first.attrs
 
     def rows(self, video: str) -> tuple[np.ndarray, np.ndarray]:
         """Return features (T, D) and times (T,); DataError if no shard has the video."""
-        if video not in self._shards:
-            raise DataError(f"the video {video!r} is in none of the feature shards; give all of the dataset's")
-        shard = self._shards[video]
-        return shard.rows(video), shard.times(video)
+        shard, name = self._shards.get(video)
+        return shard.rows(name), shard.times(name)
 
 
 class Files(Timed):
@@ -238,46 +285,62 @@ class Labels(Timed):
         return rows
 
 
+@dataclass(frozen=True)
+class View:
+    """Which square of frames is seen. short: pixels of the short side. place: of the square along the longer and the shorter
+    side, 0 to 1. flip: mirrored.
+    """
+
+    short: int
+    place: tuple[float, float] = (0.5, 0.5)
+    flip: bool = False
+
+
 class Pictures:
     """Frames out of shards, for students with a backbone of their own: (n, 3, S, S) or (n, 3, t, S, S) float32.
 
-    clip: frames of a clip (0: single pictures). Values as ViT wants them: (x - .5) / .5.
+    clip: frames of a clip (0: single pictures). view: what is seen where no other is asked for. Values as ViT wants them:
+    (x - .5) / .5.
     """
 
-    def __init__(self, paths: Iterable[str | Path], fps: float, size: int, clip: int = 0):
+    def __init__(self, paths: Iterable[str | Path], fps: float, size: int, clip: int = 0, view: View | None = None):
         self.fps, self.size, self.clip, self.width = fps, size, clip, 0
-        self._shards: dict[str, Shard] = {}
+        self.view = view or View(size)
+        self._shards = Stored("frame")
         for shard in map(Shard, paths):
             if shard.shape is None or shard.channels != 3:
                 raise DataError(f"{shard.path}: this shard holds no pictures; give one that `kinoflow frames` has made")
-            self._shards |= dict.fromkeys(shard.videos, shard)
-        if not self._shards:
+            self._shards.add(shard)
+        if not len(self._shards):
             raise ConfigError("frames: this student has a backbone that reads frames; give the frame shards")
 
     def rows(self, video: str) -> tuple[np.ndarray, np.ndarray]:
         """Refuse: pictures are not averaged."""
         raise ConfigError("sampling.read: a backbone reads single frames; take read: frames")
 
-    def frames(self, video: str, numbers: np.ndarray) -> np.ndarray:
+    def frames(self, video: str, numbers: np.ndarray, view: View | None = None) -> np.ndarray:
         """Return the pictures, or clips that end with them."""
-        if video not in self._shards:
-            raise DataError(f"the video {video!r} is in none of the frame shards; give all of the dataset's")
-        shard = self._shards[video]
-        times = shard.times(video)
+        shard, name = self._shards.get(video)
+        times = shard.times(name)
         last = np.maximum(np.searchsorted(times, np.asarray(numbers) / self.fps + SLACK, "right") - 1, 0)
         which = np.maximum(last[:, None] - np.arange(max(self.clip, 1))[::-1], 0)  # (n, t)
         single, where = np.unique(which, return_inverse=True)
-        pictures = self._prepared(shard.frames(video, single))[where.reshape(which.shape)]  # (n, t, 3, S, S)
+        pictures = self._prepared(shard.frames(name, single), view or self.view)[
+            where.reshape(which.shape)
+        ]  # (n, t, 3, S, S)
         return pictures.transpose(0, 2, 1, 3, 4) if self.clip else pictures[:, 0]
 
-    def _prepared(self, frames: np.ndarray) -> np.ndarray:
+    def _prepared(self, frames: np.ndarray, view: View) -> np.ndarray:
         import cv2
 
         height, width = frames.shape[1:3]
-        short = min(height, width)
-        top, left = (height - short) // 2, (width - short) // 2
-        cut = frames[:, top : top + short, left : left + short]
-        if short != self.size:
-            how = cv2.INTER_AREA if short > self.size else cv2.INTER_LINEAR
+        side = max(1, round(min(height, width) * self.size / view.short))
+        down, across = view.place if height > width else view.place[::-1]
+        top, left = int((height - side) * down), int((width - side) * across)
+        cut = frames[:, top : top + side, left : left + side]
+        if view.flip:
+            cut = np.ascontiguousarray(cut[:, :, ::-1])
+        if side != self.size:
+            how = cv2.INTER_AREA if side > self.size else cv2.INTER_LINEAR
             cut = np.stack([cv2.resize(each, (self.size, self.size), interpolation=how) for each in cut])
         return ((cut.astype(np.float32) / 255 - 0.5) / 0.5).transpose(0, 3, 1, 2)

@@ -13,6 +13,7 @@ from kinoflow.store.shards import COLOURS, Shard
 from kinoflow.tasks.anticipation.evaluate import STUDENT, TEACHER, Prediction
 from kinoflow.tasks.anticipation.result_store import Scores
 from kinoflow.tasks.anticipation.results import Run
+from kinoflow.tasks.anticipation.sources import Stored
 
 FRAMES = 8  # of a strip
 
@@ -63,20 +64,24 @@ def _five(row: Prediction) -> tuple[str, ...]:
 def _strips(
     uids: Sequence[str], rows: Rows, place: Mapping[str, int], scores: Scores, frames: Sequence[Path]
 ) -> list[Block]:
-    shards = [shard for shard in map(Shard, frames) if shard.shape is not None and shard.channels == COLOURS]
+    shards = Stored("frame")
+    for shard in map(Shard, frames):
+        if shard.shape is not None and shard.channels == COLOURS:
+            shards.add(shard)
     at = {uid: i for i, uid in enumerate(scores.uids)}
     strips = []
     for uid in uids:
         video = rows.video[place[uid]]
-        shard = next((shard for shard in shards if video in shard), None)
-        if shard is None:
+        found = shards.find(video)
+        if found is None:
             continue
-        times = shard.times(video)
+        shard, stored = found
+        times = shard.times(stored)
         start, end = float(scores.start[at[uid]]), float(scores.end[at[uid]])
         own = np.flatnonzero((times >= start) & (times <= end))
         if len(own):
             numbers = own[evenly(len(own), min(FRAMES, len(own)))]
-            pictures = _enlarged(shard.frames(video, numbers))
+            pictures = _enlarged(shard.frames(stored, numbers))
             name = f"{uid}: then {scores.classes[int(scores.targets[at[uid]])]}"
             strips.append(Strip(name, video, pictures, times[numbers], end))
     if not strips:

@@ -295,6 +295,7 @@ class TeacherTraining(Trainee):
     ):
         self.trained, self.examples, self.weights, self.check = trained, examples, weights, check
         self.model, self.groups, self.samples = trained.model, teaching.groups(trained.model), len(examples)
+        self.shuffle = options.shuffle
         self.shares = {name: getattr(options.heads, name) for name in trained.model.heads}
         if len(self.shares) == 1:
             self.shares = dict.fromkeys(self.shares, 1.0)  # alone, a head counts whole
@@ -304,6 +305,10 @@ class TeacherTraining(Trainee):
         """Return tokens, places and targets."""
         lines = [self.examples.line(draw) for draw in draws]
         return teaching.collate(lines, self.trained.tokens.pad, self.trained.classes)
+
+    def order(self, epoch: int, seed: int) -> Sequence[int] | None:
+        """Return the samples of an epoch where they are not shuffled: by video and start, a corpus behind them."""
+        return None if self.shuffle else range(self.samples)
 
     def weigh(self, draws: list[Draw]) -> dict[str, float]:
         """Return the weight of the labels that each head's mean runs over."""

@@ -162,6 +162,11 @@ class TeacherOptions(Options):
     prefixes: bool = option(
         False, "train on every action of every history too, not on the last alone (causal models)", ""
     )
+    shuffle: bool = option(
+        True,
+        "draw the order of the examples anew in each epoch; false: by video and start, as one published trainer",
+        "",
+    )
     train_on: tuple[Split, ...] = option(("train",), "splits that it learns from", "", min_length=1)
     validate_on: tuple[Split, ...] = option((), "splits that it is tested on during the training", "")
     hold_out: tuple[str, ...] = option(

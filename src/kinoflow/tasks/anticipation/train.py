@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kinoflow.errors import ConfigError
 from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.features.origin import copy_beside
 from kinoflow.metrics.anticipation import top_ks
@@ -44,6 +45,7 @@ def anticipation_train(
     root: Folder | None = None,
     teacher: list[In] | None = None,
     weights: In | None = None,
+    backbone: In | None = None,
     pictures: In | None = None,
     extractor: In | None = None,
     basis: In | None = None,
@@ -64,6 +66,7 @@ def anticipation_train(
     root: a folder of feature files, or an LMDB, in place of shards
     teacher: the records of a teacher, or of several for the loss ens_distill
     weights: the checkpoint of another student to begin with; what does not fit stays as drawn
+    backbone: the weights of the network that reads frames, in place of network.weights
     pictures: a shard of the frames that the features were computed from, which says how these are made
     extractor: the weights of the network behind the features; a copy goes beside the checkpoint, so that it reads videos alone
     basis: the components of the PCA that reduced the features; copied too
@@ -71,13 +74,13 @@ def anticipation_train(
     device: cpu, cuda, or auto: CUDA where there is some
     code: fingerprint of the stage's code; found out if not given
     """
-    plan = planned(options, actions, classes, (features, frames, root), teacher or (), seed)
+    plan = planned(_begun(options, backbone), actions, classes, (features, frames, root), teacher or (), seed)
     whole = network(plan, seed)
     student: Student = whole["student"]
     if weights:
         begin(student, weights)
-    known = [actions, classes, *(features or ()), *(frames or ()), *(teacher or ()), *([weights] if weights else ())]
-    origin = origin_of(features, pictures, extractor, basis)
+    known = [actions, classes, *(features or ()), *(frames or ()), *(teacher or ()), *filter(None, (weights, backbone))]
+    origin = origin_of(features, pictures, extractor, basis, frames)
     trained = Trained(
         student,
         options,
@@ -96,6 +99,18 @@ def anticipation_train(
             rows.write_csv(history)
             copy_beside(model, extractor, basis)
             checkpoint.save(model, whole, trained.about())
+
+
+def _begun(options: AnticipationOptions, backbone: In | None) -> AnticipationOptions:
+    """Return the options with the file of the backbone's weights, where one is given; ConfigError if no backbone reads it."""
+    if backbone is None:
+        return options
+    if options.network.backbone == "identity":
+        raise ConfigError(
+            "backbone: this student reads features, no frames; leave the file out, or set network.backbone"
+        )
+    network = options.network.model_copy(update={"weights": str(backbone)})
+    return options.model_copy(update={"network": network})
 
 
 # ---------------------------------------------------------------- what the training loop asks for

@@ -1,0 +1,58 @@
+"""What a study's parts are refused for: each function raises ValueError, one sentence that begins with the key."""
+
+from typing import Any
+
+from kinoflow.datasets.options import DatasetOptions
+from kinoflow.room_runs import CorpusRun, RecognitionRun
+
+
+def refer(key: str, value: Any, known: dict[str, Any]) -> None:
+    """Refuse a name that is not given, or that nothing has."""
+    if value is None:
+        raise ValueError(f"{key}: this key must be given; known are: {', '.join(sorted(known)) or 'none'}")
+    if value not in known:
+        raise ValueError(f"{key}: there is no {value!r}; known are: {', '.join(sorted(known)) or 'none'}")
+
+
+def crops(key: str, run: RecognitionRun, dataset: DatasetOptions) -> None:
+    """Refuse tests on mirrored pictures where these do not keep their labels."""
+    for place, test in {"test": run.test, **{f"tests.{name}": test for name, test in run.tests.items()}}.items():
+        if test.crops == 10 and not dataset.mirror:
+            raise ValueError(f"{key}.{place}: 10 crops mirror the pictures, which the dataset forbids (mirror: false)")
+
+
+def has_seeds(key: str, seeds: tuple[int, ...], other: str, known: tuple[int, ...]) -> None:
+    """Refuse a seed that the run lacks of which each seed is read."""
+    if lost := sorted(set(seeds) - set(known)):
+        raise ValueError(f"{key}.seeds: {lost[0]} reads that seed of {other}, which has {', '.join(map(str, known))}")
+
+
+def written(key: str, run: CorpusRun, datasets: dict[str, DatasetOptions]) -> None:
+    """Refuse a corpus without a source, or of a dataset that has no recipes."""
+    if run.path is None:
+        refer(f"{key}.dataset", run.dataset, datasets)
+        if datasets[run.dataset].source.kind != "kitchen":
+            raise ValueError(f"{key}.dataset: {run.dataset!r} has no recipes; give path")
+    elif run.dataset is not None:
+        raise ValueError(f"{key}.path: with dataset, leave path out")
+
+
+def tested(key: str, test: str | None, run: Any) -> None:
+    """Refuse the name of a test that a run does not have."""
+    if test is not None:
+        refer(key, test, getattr(run, "tests", {}))
+
+
+def label(key: str, dataset: DatasetOptions) -> None:
+    """Refuse a dataset that can have no labels: neither annotations nor classes by folder."""
+    index = dataset.index
+    if dataset.source.kind != "kitchen" and not (index.labels or index.class_per_folder or dataset.annotated):
+        raise ValueError(
+            f"{key}: the dataset has no labels: give annotations.path, index.labels or index.class_per_folder"
+        )
+
+
+def hold(key: str, name: str, datasets: dict[str, DatasetOptions], *contents: str) -> None:
+    """Refuse a dataset of something else than ``contents``."""
+    if datasets[name].content not in contents:
+        raise ValueError(f"{key}: the dataset {name!r} holds {datasets[name].content}, not {' or '.join(contents)}")
