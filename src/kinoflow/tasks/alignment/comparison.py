@@ -171,10 +171,10 @@ def curves(runs: Sequence[Run]) -> list[Block]:
                 axes.plot(x, y, color=colour, linestyle=dash, linewidth=1.0, label=name if i == 0 else None)
         axes.set_xlabel("step")
         axes.set_ylabel("loss")
-        axes.legend()
+        figure.legend(loc="outside lower center", ncols=4)
 
     caption = "Losses while training, a line for each seed. Losses of different algorithms do not compare."
-    return [Figure("Losses during training", caption, svg=style.svg(draw, 6.5, 2.8))]
+    return [Figure("Losses during training", caption, svg=style.svg(draw, 6.5, 3.2))]
 
 
 def _line(history: Sequence[results.Row]) -> tuple[list[float], list[float]]:

@@ -39,7 +39,7 @@ def _likelihoods(figure: "Canvas", series: Mapping[str, Points]) -> None:
 
 def curves(runs: Mapping[str, Sequence[Curve]], words: str) -> str:
     """Draw a curve for each seed of each run over epochs."""
-    return style.svg(partial(_curves, runs=runs, words=words), WIDTH, 2.8)
+    return style.svg(partial(_curves, runs=runs, words=words), WIDTH, 3.2)
 
 
 def _curves(figure: "Canvas", runs: Mapping[str, Sequence[Curve]], words: str) -> None:
@@ -51,7 +51,7 @@ def _curves(figure: "Canvas", runs: Mapping[str, Sequence[Curve]], words: str) -
             axes.plot(x, y, color=_look(number), linestyle=line, label=None if k else printable(name), linewidth=1.2)
     axes.set_xlabel("epoch")
     axes.set_ylabel(words)
-    axes.legend(ncols=3)
+    figure.legend(loc="outside lower center", ncols=4)
 
 
 def costs(series: Mapping[str, Mapping[int, float]]) -> str:
