@@ -1,6 +1,7 @@
 """The report's section on abstraction runs, from real results."""
 
 import io
+import re
 import shutil
 
 import pytest
@@ -70,7 +71,9 @@ def test_the_section_tells_all_runs_with_their_baselines_in_the_same_tables(toy,
     assert [row[0] for row in odd.rows][-2:] == ["raw features", "chance"]
     assert odd.rows[-1][2:6] == ("33.3", "25.0", "20.0", "26.1")
     spaces = next(table for caption, table in found.items() if "every space" in caption)
-    assert "raw features have 48 columns" in spaces.rows[3][3]
+    assert [row[3].partition(" have ")[0] for row in spaces.rows] == [
+        "", "rho: the centre of the references is the set's own vector", "", "raw features", ""
+    ]  # fmt: skip
 
 
 def test_kinds_of_vectors_are_compared_where_their_table_is_given(toy, finished, tmp_path):
@@ -110,7 +113,26 @@ def test_a_missing_file_is_named(finished):
 
 def test_shares_of_seeds_are_told_as_mean_and_range():
     assert told([0.5]) == told([0.5, 0.5]) == "50.0" and told([0.5, 0.6]) == "55.0 (50.0–60.0)" and told([]) == ""
-    assert rho([0.25, 0.75]) == "0.50 (0.25–0.75)"
+    assert (
+        rho([0.25, 0.75]) == "0.50 (0.25–0.75)"
+        and rho([-0.001]) == "0.00"
+        and rho([0.25, -0.5]) == "−0.12 (−0.50 to 0.25)"
+    )
+
+
+def test_intervals_are_told_as_their_tables_tell_numbers(toy, finished, tmp_path):
+    section = made(toy, finished, tmp_path / "section.json", ["sam"], sets=0)
+    ends = {}
+    for caption, table in tables(section).items():
+        said = [note for note in table.notes if note.startswith("Intervals")]
+        if said and "any of" not in caption:
+            low, high = re.fullmatch(r".*: sam, seed 0: (\S+) to (\S+)\.", said[0]).groups()
+            ends[caption.split()[0]] = float(low.replace("−", "-")), float(high.replace("−", "-")), table.rows[0][-1]
+    assert ends.keys() == {"Subsets", "Odd", "Candidates"}
+    low, high, mean = ends["Subsets"]
+    assert 1 < low <= float(mean) <= high <= 100
+    low, high, _ = ends["Candidates"]
+    assert -1 <= low < high <= 1
 
 
 def test_a_thumbnail_is_the_middle_frame_of_a_clip(films):

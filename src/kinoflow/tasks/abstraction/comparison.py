@@ -1,6 +1,6 @@
 """Abstraction runs side by side, with their baselines, as tables of the report's section."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from kinoflow.report.section import Column, Table
 from kinoflow.tasks.abstraction.results import Run
@@ -36,8 +36,13 @@ def rho(values: Iterable[float]) -> str:
     found = list(values)
     if not found:
         return ""
-    mean, low, high = (f"{value:.2f}" for value in (sum(found) / len(found), min(found), max(found)))
-    return mean if low == high else f"{mean} ({low}–{high})"
+    mean, low, high = (_signed(f"{value:.2f}") for value in (sum(found) / len(found), min(found), max(found)))
+    return mean if low == high else f"{mean} ({low}{'–' if min(found) >= 0 else ' to '}{high})"
+
+
+def _signed(number: str) -> str:
+    """Write a minus sign in place of a hyphen; zero has none."""
+    return number.removeprefix("-") if not float(number) else number.replace("-", "−")
 
 
 def runs_table(runs: Sequence[Run]) -> Table:
@@ -72,17 +77,17 @@ def _weights(run: Run) -> str:
     return f"vectors {options.embedding_weight:g}, nodes {options.node_weight:g}"
 
 
-def _interval(run: Run, *keys: str) -> str:
-    """Say a bootstrap interval over sets, of a run's typical seed; nothing if there is none."""
+def _interval(run: Run, say: Callable[[Iterable[float]], str], *keys: str) -> str:
+    """Say a bootstrap interval over sets as its table says numbers, of a run's typical seed; nothing if there is none."""
     seed = run.typical()
     low, high = (run.values(*keys, end).get(seed) for end in ("low", "high"))
     if low is None or high is None:
         return ""
-    return f"{run.name}, seed {seed}: {low:.3f}–{high:.3f}"
+    return f"{run.name}, seed {seed}: {say([low])} to {say([high])}"
 
 
-def _intervals(runs: Sequence[Run], what: str, *keys: str) -> tuple[str, ...]:
-    found = [said for run in runs if (said := _interval(run, *keys))]
+def _intervals(runs: Sequence[Run], what: str, say: Callable[[Iterable[float]], str], *keys: str) -> tuple[str, ...]:
+    found = [said for run in runs if (said := _interval(run, say, *keys))]
     return (f"Intervals over resampled sets, {what}: {'; '.join(found)}.",) if found else ()
 
 
@@ -100,12 +105,13 @@ def naming_table(runs: Sequence[Run], which: str, caption: str) -> Table:
     )  # fmt: skip
     strong = "Classify, then common ancestor is stronger than it looks, for one clip above all: its errors add up with the set."
     known = [strong] if any(run.options.network.kind == "classifier" for run in runs) else []
-    notes = (MEANS, *known, *_intervals(runs, "shares of sizes 2 to 4", "naming", which))
+    notes = (MEANS, *known, *_intervals(runs, "mean of 2–4", told, "naming", which))
     return Table(caption, columns, tuple(rows), notes=notes, highlight=(0,))
 
 
 def _spaces(runs: Sequence[Run], test: str, measure: str, keys: Sequence[str], say, caption: str) -> Table:
-    keys = [key for key in keys if any(run.values(test, "mean", measure, key) for run in runs)]
+    lacking = [key[1:] for key in keys if not any(run.values(test, "mean", measure, key) for run in runs)]
+    keys = [key for key in keys if key[1:] not in lacking]
     own = [run for run in runs if run.options.network.kind != "classifier"]
     rows: list[tuple] = [
         (run.name, run.kind, *(say(run.values(test, "own", measure, key).values()) for key in keys)) for run in own
@@ -123,7 +129,8 @@ def _spaces(runs: Sequence[Run], test: str, measure: str, keys: Sequence[str], s
         Column("run", "name"), Column("what it is"), *(Column(NAMES.get(key, f"of {key[1:]}"), "number") for key in keys)
     )  # fmt: skip
     note = "By semantic vectors where a run has learned some, else by features of the set; a classifier of clips has neither."
-    notes = (MEANS, note, *_intervals(own, "over all records", test, "own", measure))
+    fewer = (f"There are no records of {', '.join(lacking)}.",) if lacking else ()
+    notes = (MEANS, note, *fewer, *_intervals(own, "over all records", say, test, "own", measure))
     return Table(caption, columns, tuple(rows), notes=notes, highlight=(0,))
 
 
@@ -145,7 +152,10 @@ def spaces_table(run: Run) -> Table:
     for space in SPACES:
         odd, best = run.values("odd_one_out", space, "top1", "mean"), run.values("completion", space, "rho", "mean")
         metrics = next(iter(run.seeds.values())).metrics
-        reasons = {metrics[test][space].get("reason", "") for test in ("odd_one_out", "completion")} - {""}
-        rows.append((SPACE_NAMES[space], told(odd.values()), rho(best.values()), "; ".join(sorted(reasons))))
+        tests = {"odd ones": "odd_one_out", "rho": "completion"}
+        reasons = {what: metrics[test][space].get("reason", "") for what, test in tests.items()}
+        alike = len(set(reasons.values())) == 1
+        said = [reason if alike else f"{what}: {reason}" for what, reason in reasons.items() if reason]
+        rows.append((SPACE_NAMES[space], told(odd.values()), rho(best.values()), "; ".join(dict.fromkeys(said))))
     columns = (Column("space"), Column("odd ones found", "number"), Column("rho", "number"), Column("does not apply"))
     return Table(f"{run.name} in every space: means over sizes of sets", columns, tuple(rows), notes=(MEANS,))

@@ -133,6 +133,8 @@ def _opening(runs: Sequence[Run], seen: Mapping[str, str]) -> list[Block]:
 
 def _ties(run: Run) -> str:
     share = _mean(run.values("naming", "tied_share"))
+    if not share:
+        return "No subset of two clips or more has several common ancestors that are equally near: both tables say the same."
     return (
         f"Several common ancestors are equally near for {share:.1%} of subsets of two clips or more; the deepest is the label, of"
         " equally deep ones that of the smallest number."
@@ -201,7 +203,10 @@ def _named_sets(
         tiles = tuple(Tile(pictures[name], (pictures.action(name),)) for name in names)
         made.append(Row(tuple(told), tiles, row.hit))
     alt = "; ".join(f"{whole[r].label}, told {whole[r].predicted}" for r in shown)
-    caption = f"Sets of the test and what {who} takes for what they have in common, with the way to it from the root."
+    caption = (
+        f"Sets of the test and what {who} takes for what they have in common, with the way to it from the root: green where it is"
+        " one of the nearest common ancestors, else orange."
+    )
     return [Figure(f"Sets named right and wrong: {alt}", caption, image=sheet(made))]
 
 
@@ -235,7 +240,10 @@ def _rankings(rows: "Sequence[Placed]", pictures: Thumbnails, count: int, who: s
         made.append(Row((f"candidates to join: {told[0].common}",), tiles, told[0].truth == best))
     if not made:
         return []
-    caption = f"Candidates in the order of {who}, nearest first, with told and true distances; a frame around the truly nearest."
+    caption = (
+        f"Candidates in the order of {who}, nearest first, with told and true distances; a frame around the truly nearest, green"
+        " where it comes first."
+    )
     return [Figure(f"{len(made)} rankings of candidates", caption, image=sheet(made))]
 
 
@@ -247,7 +255,10 @@ def _odd(rows: "Sequence[Placed]", pictures: Thumbnails, count: int, who: str) -
         farthest = max(members, key=lambda row: row.distance)
         tiles = tuple(
             Tile(
-                pictures[row.video], (pictures.action(row.video), f"{row.distance:.2f}"), row.truth > 0, row is farthest
+                pictures[row.video],
+                (pictures.action(row.video), f"{max(0.0, row.distance):.2f}{' (told)' if row is farthest else ''}"),
+                row.truth > 0,
+                row is farthest,
             )
             for row in members
         )
@@ -255,5 +266,8 @@ def _odd(rows: "Sequence[Placed]", pictures: Thumbnails, count: int, who: str) -
         made.append(Row((f"all but one: {members[0].common}", told), tiles, farthest.truth > 0))
     if not made:
         return []
-    caption = f"Sets with an odd one, which has a frame around it, and the distances of {who}: the farthest is told."
+    caption = (
+        f"Sets with an odd one, which has a frame around it, green where it is told, and the distances of {who}: the farthest is"
+        " told."
+    )
     return [Figure(f"{len(made)} sets with an odd one", caption, image=sheet(made))]
