@@ -37,7 +37,7 @@ LEVELS = (
         "command",
     ),
     (
-        *("workflow", "run_state", "runs", "run_sections", "stock", "cli", "__main__", "launch", "needs"),
+        *("workflow", "run_state", "runs", "run_sections", "stock", "cli", "__main__", "launch", "torchrun", "needs"),
         *("dataset_rules", "shard_rules", "table_rules", "report_rules"),
     ),
 )
@@ -144,6 +144,7 @@ ALWAYS = {
     "kinoflow.training.seeds": {"torch"},
     "kinoflow.training.state": {"torch"},
     "kinoflow.training.update": {"torch"},
+    "kinoflow.torchrun": {"torch"},
 }
 # What a stage may load before it has looked at its arguments.
 AT_START = {

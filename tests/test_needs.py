@@ -48,7 +48,7 @@ def test_torchrun_leaves_the_stage_its_options():
 def test_several_processes_are_started_by_torchrun_and_on_several_machines_by_srun(nodes):
     words = command(nodes, 2, 8, ["recognition-train", "--seed", "1"])
     assert words[-6:] == ["-m", "--", "kinoflow", "recognition-train", "--seed", "1"]
-    assert "--nproc-per-node=2" in words and "torch.distributed.run" in words
+    assert "--nproc-per-node=2" in words and "kinoflow.torchrun" in words
     if nodes == 1:
         assert "--standalone" in words and "srun" not in words
     else:

@@ -14,7 +14,7 @@ def command(nodes: int, processes: int, threads: int, words: list[str]) -> list[
     if nodes * processes == 1:
         return [sys.executable, "-m", "kinoflow", *words]
     stage = ["-m", "--", "kinoflow", *words]  # after `--` torchrun does not take the stage's options for its own
-    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
+    torchrun = [sys.executable, "-m", "kinoflow.torchrun", f"--nproc-per-node={processes}"]
     if nodes == 1:
         return [*torchrun, "--standalone", *stage]
     srun = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--cpus-per-task={threads}"]

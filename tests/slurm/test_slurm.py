@@ -79,7 +79,8 @@ def test_a_training_three_time_limits_long_ends_with_the_uninterrupted_bytes(ref
     steps = round(200 * 190 / pace)
     alone, limited = (with_steps(reference, tmp_path / name, steps) for name in ("alone", "limited"))
     alone.snakemake(MODEL)
-    limits = ("recognition_train:runtime=1", "recognition_train:slurm_extra='--signal=URG@10 --open-mode=append'")
+    # SLURM looks at the clock every half minute and sends the signal up to that much earlier, so never before the job is at work
+    limits = ("recognition_train:runtime=1", "recognition_train:slurm_extra='--signal=URG@1 --open-mode=append'")
     limited.submit("--retries", "0", MODEL, "--set-resources", *limits)
     assert int(re.search(r"Restarts=(\d+)", finished_job(limited, "recognition_train"))[1]) >= 3
     assert limited.results() == alone.results()
@@ -115,9 +116,13 @@ def test_a_training_whose_machine_fails_continues_on_another(room, reference):
     wait_for(lambda: " steps of " in room.log(), SECONDS)
     (number,) = room.queue("recognition_train")
     failed = re.search(r" BatchHost=(\S+)", asked("scontrol", "show", "job", number))[1]
-    asked("scontrol", "update", f"NodeName={failed}", "State=DOWN", "Reason=test")
+    for state in (
+        "DOWN",
+        "DRAIN",
+    ):  # its daemon lives and would report it back at once: what has failed here gets no more jobs
+        asked("scontrol", "update", f"NodeName={failed}", f"State={state}", "Reason=test")
     try:
-        if process.wait(SECONDS):
+        if process.wait(3 * SECONDS):
             room.submit(TARGET)
     finally:
         asked("scontrol", "update", f"NodeName={failed}", "State=RESUME")
@@ -140,8 +145,6 @@ def test_two_machines_train_in_one_job_what_one_process_does(reference, tmp_path
     assert team.submit(MODEL, "--profile", str(team.place / "site")) == ["recognition_train run=still seed=0"]
     job = finished_job(team, "recognition_train")
     assert "NumNodes=2" in job and "TresPerNode=gres:gpu:1" in job
-    (log,) = team.place.glob("logs/slurm/rule_recognition_train/*/*.log")
-    assert "torch.distributed.run --nproc-per-node=1 --nnodes=2" in log.read_text()
     one, two = (read(each.place / MODEL)[0] for each in (alone, team))
     apart = max(float((one[name].double() - two[name].double()).abs().max()) for name in one)
     assert 0 < apart < 5e-4  # sums of float32 were added in another order: seen 7e-5

@@ -126,15 +126,16 @@ def test_a_process_of_its_own_killed_at_a_random_moment_is_continued_by_the_same
 class Asked(Toy):
     """Sends its own process signals in a given pass."""
 
-    def __init__(self, *signals: int, at: int = 5):
+    def __init__(self, *signals: int, at: int = 5, pause: float = 0):
         super().__init__()
-        self.signals, self.at, self.passes = signals, at, 0
+        self.signals, self.at, self.passes, self.pause = signals, at, 0, pause
 
     def losses(self, batch):
         self.passes += 1
         if self.passes == self.at:
             for number in self.signals:
                 signal.raise_signal(number)
+                time.sleep(self.pause)
         return super().losses(batch)
 
 
@@ -148,8 +149,16 @@ def test_at_sigterm_the_step_is_ended_and_saved_and_then_the_signal_obeyed(tmp_p
 
 
 def test_the_second_signal_does_not_wait_for_the_step(tmp_path):
-    assert in_child(stopped, tmp_path, signal.SIGTERM, signal.SIGTERM) == -signal.SIGTERM
+    def twice(place):
+        stopped(place, signal.SIGTERM, signal.SIGTERM, pause=1.1)
+
+    assert in_child(twice, tmp_path) == -signal.SIGTERM
     assert not (tmp_path / "state.pt").exists()
+
+
+def test_two_signals_at_once_as_slurm_sends_them_at_a_time_limit_are_one(tmp_path):
+    assert in_child(stopped, tmp_path, signal.SIGTERM, signal.SIGTERM) == -signal.SIGTERM
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["done"] == 5
 
 
 def test_a_signal_in_the_last_step_is_obeyed_too(tmp_path):

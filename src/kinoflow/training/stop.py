@@ -6,6 +6,7 @@ SIGURG in a job of SLURM says that the time limit is near: what it asks for is a
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from kinoflow.training.requeue import JOB
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ONE = 1.0  # seconds; signals this close together are one: at a time limit SLURM sends SIGTERM twice
 
 
 class Stop:
@@ -21,11 +23,13 @@ class Stop:
     def __init__(self) -> None:
         self.signal: int | None = None
         self.late = False
+        self.since = 0.0
         self.before: dict[int, Any] = {}
 
     def _hear(self, number: int, frame: Any) -> None:
-        again, self.signal = self.signal is not None, number
-        if again:  # somebody is impatient: no step, no saving
+        if self.signal is None:
+            self.signal, self.since = number, time.monotonic()
+        elif time.monotonic() - self.since > ONE:  # somebody is impatient: no step, no saving
             self.obey()
 
     def _hear_of_time(self, number: int, frame: Any) -> None:
