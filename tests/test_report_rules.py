@@ -34,4 +34,4 @@ def test_no_path_of_the_machine_stands_in_the_report_s_config(root):
     text = told(root)
     assert root not in text and "file with sha256 12ab" in text
     assert '"tree.txt"' in text and '"recipes.jsonl"' in text
-    assert text == told("/a/third/place")
+    assert text == told("/a/third/place/with/another/name")

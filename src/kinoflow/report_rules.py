@@ -10,12 +10,16 @@ from kinoflow.options import resolved
 from kinoflow.report.options import ClaimsOptions
 from kinoflow.run_sections import RunSections
 
-FILES = {  # keys below which the rooms' sections of the config name files and folders of the user
-    "segmentation": ("steps", "narration", "outside"),
-    "actions": ("path",),
+FILES = {  # keys below which sections of the config name files of the user
+    "segmentation": ("steps", "narration"),
     "corpora": ("path",),
+    "taxonomies": tuple(key for key in TAXONOMY_FILES if key != "wordnet"),
+}
+FOLDERS = {  # and folders; a moved one is the same
+    "segmentation": ("outside",),
+    "actions": ("path",),
     "anticipation": ("folder",),
-    "taxonomies": TAXONOMY_FILES,
+    "taxonomies": ("wordnet",),
     "released": ("metadata",),
 }
 
@@ -81,6 +85,9 @@ class ReportRules:
         for section, keys in FILES.items():
             for run in values[section].values():
                 _without_place(run, keys, self.layout.weights)
+        for section, keys in FOLDERS.items():
+            for run in values[section].values():
+                run |= {key: "a folder" for key in keys if run[key]}
         return json.dumps(values, sort_keys=True)
 
     def usage(self, wildcards: Any, input: Any) -> str:
