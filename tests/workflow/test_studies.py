@@ -192,7 +192,7 @@ def test_a_study_of_words_can_be_planned_without_their_files(plans):
 
 def test_students_read_frames_of_a_dataset_whose_labels_stand_in_the_actions_and_are_added(plans):
     found = counted(plans["avt_epic100_frames"])
-    assert found["frames"] == found["probe"] == 32 and "index" not in found and "features" not in found
+    assert found["frames"] == found["probe"] == 32 and not {"annotations", "features"} & found.keys()
     once = ("action_sequences", "anticipation_fuse", "claims", "anticipation_section", "report")
     assert {rule: found[rule] for rule in once} == dict.fromkeys(once, 1)
     assert found["anticipation_train"] == found["anticipation_evaluate"] == 3
