@@ -1,7 +1,9 @@
 """What reruns, and what does not: each test changes one thing and counts the jobs of the next call."""
 
+import os
 import re
 import shutil
+import time
 
 import pytest
 
@@ -137,3 +139,14 @@ def test_two_studies_in_one_folder_leave_each_other_s_work_alone(project):
     project.snakemake()
     project.edit("study.yaml", "components: 3", "components: 2")
     assert project.snakemake() == AFTER_PCA  # the shards of the old value are still there
+
+
+def test_a_clock_set_back_reruns_nothing_and_what_is_made_then_counts(project):
+    """Everything that is there was made a day ahead of now."""
+    ahead = time.time() + 86_400
+    for path in (project.place / "videos", project.place / "data", project.place / "results"):
+        for file in path.rglob("*"):
+            os.utime(file, (ahead, ahead), follow_symlinks=False)
+    assert project.snakemake() == []
+    project.edit("study.yaml", "components: 2", "components: 1")
+    assert "pca_fit" in project.jobs()
