@@ -11,6 +11,8 @@ from tests.workflow.project import Project, new_project
 from kinoflow.media.write import write_video
 from kinoflow.store.shards import Shard
 
+pytestmark = pytest.mark.long  # .ci/run does the main job, with this room, and plans what reruns in test_reruns.py
+
 STUDY = """
 study: trial
 datasets:
