@@ -167,15 +167,18 @@ def test_predictions_of_others_trigger_by_what_they_hold_and_texts_by_being_aske
     layout = Layout(Study.model_validate(values), {"/my net.pt": "0123"})
     test, plain = (SimpleNamespace(run=name, seed="2", test="-posterior") for name in ("direct", "plain"))
     runs = Runs(layout)
-    assert runs.outside("segmentation")(test, None) == f"--outside {folder}"
+    assert runs.folder("segmentation", "outside", "outside")(test, None) == f"--outside {folder}"
     place = "results/trial/segmentation/direct/seed-2/texts-posterior"
     assert runs.texts("segmentation")(test) == f"--texts-folder {place}"
-    asked = (runs.outside("segmentation")(plain, None), runs.outside_content("segmentation")(plain))
+    asked = (
+        runs.folder("segmentation", "outside", "outside")(plain, None),
+        runs.content("segmentation", "outside")(plain),
+    )
     assert (*asked, runs.texts("segmentation")(plain)) == ("", "", "")
-    before = runs.outside_content("segmentation")(test)
+    before = runs.content("segmentation", "outside")(test)
     (folder / "of one/video.npy").write_bytes(b"2")
-    assert Runs(layout).outside_content("segmentation")(test) != before
+    assert Runs(layout).content("segmentation", "outside")(test) != before
     (folder / "of one/video.npy").write_bytes(b"1")
-    assert Runs(layout).outside_content("segmentation")(test) == before
+    assert Runs(layout).content("segmentation", "outside")(test) == before
     trained = runs.options("segmentation", "test", "test_on")
     assert trained(test) == trained(plain)  # neither is for the training

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from kinoflow.datasets.published.files import digest
 from kinoflow.features.options import RunWeights
 from kinoflow.layout import Layout, Run, Shards, frames_of, table_path
 from kinoflow.options import resolved
-from kinoflow.store.files import key_of, sha256_of
 from kinoflow.study import FeaturesRun, PcaRun
 from kinoflow.study_parts import shown
 
@@ -216,23 +216,13 @@ class Runs:
 
         return path
 
-    def outside(self, room: str) -> Callable[..., str]:
-        """Return the flag that names the predictions of others that a run is scored beside; not recorded: what they hold is."""
-
-        def flag(wildcards: Any, input: Any) -> str:
-            path = self._run(room, wildcards).options.outside
-            return f"--outside {shlex.quote(path)}" if path else ""
-
-        return flag
-
-    def outside_content(self, room: str) -> Callable[[Any], str]:
-        """Return what tells the predictions of others from what stood in their place before: names and content."""
+    def content(self, room: str, key: str) -> Callable[[Any], str]:
+        """Return what tells a folder of the user from what stood in its place before: the names and content of its files."""
 
         def text(wildcards: Any) -> str:
-            path = self._run(room, wildcards).options.outside
+            path = getattr(self._run(room, wildcards).options, key)
             if path and path not in self._content:
-                files = sorted(file for file in Path(path).rglob("*") if file.is_file())
-                self._content[path] = key_of(*(f"{file.relative_to(path)} {sha256_of(file)}" for file in files))
+                self._content[path] = digest(path, (file for file in Path(path).rglob("*") if file.is_file()))
             return self._content[path] if path else ""
 
         return text
@@ -337,12 +327,12 @@ class Runs:
         """Return the resolved options below one key of a run as one JSON text."""
         return lambda wildcards: resolved(getattr(self._run(room, wildcards).options, key))
 
-    def folder(self, room: str) -> Callable[..., str]:
-        """Return the flag that names the folder of feature files that a run reads; not recorded: a moved one is the same."""
+    def folder(self, room: str, key: str = "folder", name: str = "root") -> Callable[..., str]:
+        """Return the flag that names a folder of the user that a run reads; not recorded: a moved one is the same."""
 
         def flag(wildcards: Any, input: Any) -> str:
-            path = self._run(room, wildcards).options.folder
-            return f"--root {shlex.quote(path)}" if path else ""
+            path = getattr(self._run(room, wildcards).options, key)
+            return f"--{name} {shlex.quote(path)}" if path else ""
 
         return flag
 

@@ -116,10 +116,7 @@ def test_a_training_whose_machine_fails_continues_on_another(room, reference):
     wait_for(lambda: " steps of " in room.log(), SECONDS)
     (number,) = room.queue("recognition_train")
     failed = re.search(r" BatchHost=(\S+)", asked("scontrol", "show", "job", number))[1]
-    for state in (
-        "DOWN",
-        "DRAIN",
-    ):  # its daemon lives and would report it back at once: what has failed here gets no more jobs
+    for state in ("DOWN", "DRAIN"):  # its daemon lives and would report it back at once: so it gets no more jobs
         asked("scontrol", "update", f"NodeName={failed}", f"State={state}", "Reason=test")
     try:
         if process.wait(3 * SECONDS):

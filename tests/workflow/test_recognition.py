@@ -11,7 +11,7 @@ from tests.workflow.project import Project, new_project
 from kinoflow.media.write import write_video
 from kinoflow.store.shards import Shard
 
-pytestmark = pytest.mark.long  # .ci/run does the main job, with this room, and plans what reruns in test_reruns.py
+pytestmark = pytest.mark.long  # .ci/run trains and tests this room in the main job
 
 STUDY = """
 study: trial

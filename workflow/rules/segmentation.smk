@@ -50,8 +50,8 @@ rule segmentation_evaluate:
         code=flow.code("kinoflow.tasks.segmentation.evaluate:segmentation_evaluate"),
         options=flow.runs.test("segmentation"),
         splits=flow.runs.splits("segmentation"),
-        content=flow.runs.outside_content("segmentation"),
-        outside=flow.runs.outside("segmentation"),
+        content=flow.runs.content("segmentation", "outside"),
+        outside=flow.runs.folder("segmentation", "outside", "outside"),
         texts=flow.runs.texts("segmentation"),
         files=runs.flags,
     shell:

@@ -80,6 +80,9 @@ class Trainee(Protocol):
         """
         return {}
 
+    def ended(self, epochs: int) -> None:
+        """Hear that so many epochs are done. Called in the first process alone, with the weights as they are then."""
+
     def order(self, epoch: int, seed: int) -> Sequence[int] | None:
         """Return the sample numbers of an epoch, `samples` of them, repeats allowed; None: a permutation."""
         return None
@@ -204,6 +207,8 @@ class _Training:
         self.meter.read()
         if epoch:
             self.meter.end_epoch()
+            if self.team.first and (ended := getattr(self.trainee, "ended", None)):
+                ended(done // plan.per_epoch)
         if row or validation:
             self._record(self._validate() if validation else {})
         stopping, late = (self.team.any(x, self.device) for x in (stop.signal is not None, stop.late))

@@ -216,7 +216,7 @@ def test_lines_are_written_beside_the_checkpoint_under_the_published_name(toy, t
 @pytest.mark.parametrize("kind", ["sam", "classifier"])
 def test_numbered_copies_are_the_checkpoints_of_shorter_trainings(toy, tmp_path, kind):
     constant = {"steps": None, "batch": 150, "schedule": "constant", "weight_decay": 0.0}  # two steps an epoch
-    wanted = toys.options(network={"kind": kind}, copy_every=2, training=constant | {"epochs": 5})
+    wanted = toys.options(network={"kind": kind}, copy_every=2, training=constant | {"epochs": 4})
     toys.train(toy, tmp_path / "long", wanted)
     assert sorted(path.name for path in (tmp_path / "long").glob("model*")) == [
         "model.safetensors",

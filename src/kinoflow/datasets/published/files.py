@@ -55,17 +55,18 @@ class Files:
 
 def digest_of(folder: str | os.PathLike) -> str:
     """Return 16 hexadecimal digits that stand for the annotation files in a folder and in folders in it: names and content."""
-    return _digest(folder, Files(Path(folder)).all(ANNOTATIONS, nested=True))
+    return digest(folder, Files(Path(folder)).all(ANNOTATIONS, nested=True))
 
 
 def digest_below(folders: Iterable[Path]) -> str:
     """Return 16 hexadecimal digits that stand for the annotation files in folders, however deep."""
     match = re.compile(ANNOTATIONS, re.IGNORECASE).fullmatch
-    found = [_digest(folder, (path for path in folder.rglob("*") if match(path.name))) for folder in folders]
+    found = [digest(folder, (path for path in folder.rglob("*") if match(path.name))) for folder in folders]
     return hashlib.sha256("\0".join(found).encode()).hexdigest()[:16]
 
 
-def _digest(folder: str | os.PathLike, paths: Iterable[Path]) -> str:
+def digest(folder: str | os.PathLike, paths: Iterable[Path]) -> str:
+    """Return 16 hexadecimal digits that stand for files below a folder: their names and content."""
     lines = sorted(f"{path.relative_to(folder)}\0{sha256_of(path)}\0" for path in paths)
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 

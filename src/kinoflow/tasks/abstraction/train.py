@@ -84,7 +84,7 @@ def abstraction_train(
     known = [p for p in (sets, taxonomy, vectors, segments, *features, validation) if p]
     with workplace(place, known, resolved(options), seed, dataset, code) as mine:
         told = plan.trainee(network, options, _log(model, plan, options, dataset, origin))
-        told.copy = _copies(model, trained, seed)
+        told.ended = _copies(model, trained, seed)
         rows = fit(
             told,
             options.training,
@@ -107,14 +107,12 @@ def _log(model: Path, plan: "Training", options: AbstractionOptions, dataset: st
     return Log(model.parent / "logs", name, options.log_lines, Plan.of(len(plan.sets), options.training).per_epoch)
 
 
-def _copies(model: Path, trained: Trained, seed: int) -> Callable[[int], None] | None:
-    """Return what is done before every epoch, given how many are done: a numbered copy of the checkpoint, where one is due."""
+def _copies(model: Path, trained: Trained, seed: int) -> Callable[[int], None]:
+    """Return what is done after every epoch, given how many are done: a numbered copy of the checkpoint, where one is due."""
     every = trained.options.copy_every
-    if not every or not is_first():
-        return None
 
     def copy(epochs: int) -> None:
-        if epochs and epochs % every == 0:
+        if every and epochs % every == 0:
             save(model.with_name(f"{model.stem}_epoch_{epochs}{model.suffix}"), trained, seed)
 
     return copy
@@ -232,9 +230,6 @@ class SetTraining(Trainee):
         self.paths = None if paths is None else torch.from_numpy(paths)
         self.told = torch.zeros(0)  # logits of the last forward pass
         self.online = lru_cache(2)(self._drawn)
-        self.copy: Callable[[int], None] | None = (
-            None  # called before the first step of an epoch, with how many are done
-        )
 
     def _drawn(self, seed: int, epoch: int) -> Sets:
         rng = np.random.default_rng((ONLINE, seed, epoch))
@@ -270,17 +265,12 @@ class SetTraining(Trainee):
 
     def losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Return the weighted losses of vectors and of nodes."""
-        self._copied(batch)
         found = self.model(batch["x"])
         self.told = found.logits.detach()
         paths = None if self.paths is None else self.paths.to(found.logits.device)
         weights = (self.options.embedding_weight, self.options.node_weight)
         self.last = set_losses(found.embeddings, found.logits, batch["vectors"], batch["labels"], *weights, paths)
         return self.last
-
-    def _copied(self, batch: dict[str, Any]) -> None:
-        if self.copy and (at := batch["at"].tolist())[1] == 0:
-            self.copy(at[0])
 
     def scores(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Return the share of subsets named right in the last forward pass."""
@@ -327,7 +317,6 @@ class ClassTraining(SetTraining):
 
     def losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Return the cross-entropy of the classes."""
-        self._copied(batch)
         scores = self.model(batch["x"])
         self.told = scores.detach()[..., None]  # (B, classes, 1)
         self.last = {"abstr": nn.functional.cross_entropy(scores, batch["labels"])}

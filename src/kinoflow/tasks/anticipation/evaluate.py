@@ -10,7 +10,7 @@ import numpy as np
 from kinoflow.datasets.actions import Classes, Rows, read_classes, read_rows
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.features.arithmetic import Arithmetic
-from kinoflow.metrics.anticipation import best_k, late_fusion, time_to_action, top_k_recalls, top_ks
+from kinoflow.metrics.anticipation import best_k, time_to_action, top_k_recalls, top_ks
 from kinoflow.metrics.classification import chance, majority
 from kinoflow.metrics.scores import softmax
 from kinoflow.stage import Folder, In, Out
@@ -23,7 +23,7 @@ from kinoflow.tasks.anticipation.mistakes import correlated, error_table
 from kinoflow.tasks.anticipation.options import AnticipationOptions, AnticipationTestOptions
 from kinoflow.tasks.anticipation.outcome import outcome
 from kinoflow.tasks.anticipation.records import check_dataset, read_records
-from kinoflow.tasks.anticipation.result_store import Scores, read_scores, same_classes, write_scores
+from kinoflow.tasks.anticipation.result_store import Scores, added, places, read_scores, same_classes, write_scores
 from kinoflow.tasks.anticipation.scoring import Scorer, Trained, read_checkpoint, run_name
 from kinoflow.tasks.anticipation.sources import Pictures, Source, View
 from kinoflow.training.devices import device_of
@@ -93,7 +93,7 @@ def anticipation_evaluate(
     how = Arithmetic(device_of(device), threads=threads)
     tests = [Tested(each, rows, chosen, given, table, options) for each in trained]
     said = [test.scores(how, f"test {run_name(path)}") for test, path in zip(tests, models, strict=True)]
-    found = _fused(tests, said, options)
+    found = _together(tests, said, options)
     of = rows.take(places(rows, found.uids))
     dropped = sorted(set(rows.uid[chosen]) - set(found.uids))
     told = _teacher(teacher, table, found.uids)
@@ -196,35 +196,21 @@ def _views(source: Source, options: AnticipationTestOptions) -> list[View | None
 # ---------------------------------------------------------------- scores
 
 
-def _fused(tests: Sequence[Tested], said: Sequence[dict[str, np.ndarray]], options: AnticipationTestOptions) -> Scores:
-    """Return the scores of all students together, over the union of their actions, in the order of the rows."""
-    first = tests[0]
-    every = [list(test.samples.rows.uid) for test in tests]
-    own = set().union(*every)
-    uids = [uid for uid in first.rows.uid if uid in own]
-    if len(tests) == 1 and not options.coefficients and options.norm is None:
-        merged = {target: values for target, values in said[0].items() if target != "seconds"}
-    else:
-        weights = list(options.coefficients) or [1.0] * len(tests)
-        names, total = late_fusion(
-            [(u, each["action"]) for u, each in zip(every, said, strict=True)], weights, options.norm
-        )
-        place = {uid: i for i, uid in enumerate(names)}
-        merged = {"action": total[[place[uid] for uid in uids]].astype(np.float32)}
-    at = places(first.rows, uids)
-    ends: dict[str, tuple[float, float]] = {}
-    for test in reversed(tests):
-        ends |= dict(zip(test.samples.rows.uid, zip(test.samples.start, test.samples.end, strict=True), strict=True))
-    bounds = np.array([ends[uid] for uid in uids]).reshape(-1, 2)
-    return Scores(
-        uids, first.table.names, merged, first.rows.action[at], bounds[:, 0], bounds[:, 1], first.table.dataset
-    )
+def _together(
+    tests: Sequence[Tested], said: Sequence[dict[str, np.ndarray]], options: AnticipationTestOptions
+) -> Scores:
+    """Return the scores of a student, or those of all students added."""
+    every = [_scores(test, own) for test, own in zip(tests, said, strict=True)]
+    if len(every) == 1 and not options.coefficients and options.norm is None:
+        return every[0]
+    return added(every, tests[0].rows, options.coefficients or [1.0] * len(every), options.norm)
 
 
-def places(rows: Rows, uids: Sequence[str]) -> np.ndarray:
-    """Return where actions stand in the table, (n,) int64."""
-    place = {uid: i for i, uid in enumerate(rows.uid)}
-    return np.array([place[uid] for uid in uids], np.int64)
+def _scores(test: Tested, said: dict[str, np.ndarray]) -> Scores:
+    """Return what a student has said of its samples."""
+    of, table = test.samples, test.table
+    scores = {target: values for target, values in said.items() if target != "seconds"}
+    return Scores(list(of.rows.uid), table.names, scores, of.rows.action, of.start, of.end, table.dataset)
 
 
 def _teacher(paths: Sequence[Path] | None, table: Classes, uids: Sequence[str]) -> np.ndarray | None:

@@ -3,20 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from kinoflow.datasets.actions import Classes, Rows, read_classes, read_rows
 from kinoflow.errors import ConfigError, DataError
-from kinoflow.metrics.anticipation import late_fusion
 from kinoflow.stage import In, Out
 from kinoflow.store.files import write_json
 from kinoflow.store.tables import write
 from kinoflow.tasks.anticipation import data
 from kinoflow.tasks.anticipation.challenge import write_challenge
-from kinoflow.tasks.anticipation.evaluate import Prediction, measured, places, prediction_rows
+from kinoflow.tasks.anticipation.evaluate import Prediction, measured, prediction_rows
 from kinoflow.tasks.anticipation.mistakes import correlated
 from kinoflow.tasks.anticipation.options import FusionOptions
-from kinoflow.tasks.anticipation.result_store import Scores, read_scores, same_classes, write_scores
+from kinoflow.tasks.anticipation.result_store import Scores, added, places, read_scores, same_classes, write_scores
 
 
 def anticipation_fuse(
@@ -73,7 +70,6 @@ def fused(paths: Sequence[Path], every: Sequence[Scores], rows: Rows, table: Cla
     if len(weights) != len(every):
         raise ConfigError(f"coefficients: there are {len(weights)}, but {len(every)} tests; give one for each")
     true = dict(zip(rows.uid, rows.action.tolist(), strict=True))
-    seen: dict[str, tuple[float, float]] = {}
     for path, each in zip(paths, every, strict=True):
         same_classes(path, each, table.names)
         for uid, target in zip(each.uids, each.targets.tolist(), strict=True):
@@ -81,11 +77,4 @@ def fused(paths: Sequence[Path], every: Sequence[Scores], rows: Rows, table: Cla
                 raise DataError(
                     f"{path}: the table has no action {uid!r} with that label; give the one that was tested on"
                 )
-        seen = dict(zip(each.uids, zip(each.start, each.end, strict=True), strict=True)) | seen
-    names, total = late_fusion([(each.uids, each.scores["action"]) for each in every], weights, options.norm)
-    place = {uid: i for i, uid in enumerate(names)}
-    uids = [uid for uid in rows.uid if uid in place]
-    scores = total[[place[uid] for uid in uids]].astype(np.float32)
-    bounds = np.array([seen[uid] for uid in uids]).reshape(-1, 2)
-    targets = rows.action[places(rows, uids)]
-    return Scores(uids, table.names, {"action": scores}, targets, bounds[:, 0], bounds[:, 1], every[0].dataset)
+    return added(every, rows, weights, options.norm)

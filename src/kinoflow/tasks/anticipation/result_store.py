@@ -5,14 +5,16 @@
 attrs: room "anticipation", kind "scores", dataset
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from kinoflow.datasets.actions import Rows
 from kinoflow.errors import DataError
+from kinoflow.metrics.anticipation import late_fusion
 from kinoflow.store.files import replacing
 from kinoflow.store.shards import put, roomy
 
@@ -48,6 +50,31 @@ class Scores:
             if uid in place:
                 found[i] = self.scores["action"][place[uid]]
         return found
+
+
+def added(every: Sequence[Scores], rows: Rows, weights: Sequence[float], norm: float | None) -> Scores:
+    """Return the weighted sums of the actions' scores over the union of their actions, in the order of the table.
+
+    norm: each row of scores is divided by its norm of this order before; None: it is not. What was seen of an action is told
+    by the first that has it.
+    """
+    seen: dict[str, tuple[float, float]] = {}
+    for each in every:
+        seen = dict(zip(each.uids, zip(each.start, each.end, strict=True), strict=True)) | seen
+    names, total = late_fusion([(each.uids, each.scores["action"]) for each in every], list(weights), norm)
+    place = {uid: i for i, uid in enumerate(names)}
+    uids = [uid for uid in rows.uid if uid in place]
+    scores = total[[place[uid] for uid in uids]].astype(np.float32)
+    bounds = np.array([seen[uid] for uid in uids]).reshape(-1, 2)
+    targets = rows.action[places(rows, uids)]
+    first = every[0]
+    return Scores(uids, first.classes, {"action": scores}, targets, bounds[:, 0], bounds[:, 1], first.dataset)
+
+
+def places(rows: Rows, uids: Sequence[str]) -> np.ndarray:
+    """Return where actions stand in the table, (n,) int64."""
+    place = {uid: i for i, uid in enumerate(rows.uid)}
+    return np.array([place[uid] for uid in uids], np.int64)
 
 
 def _size(found: Scores) -> int:

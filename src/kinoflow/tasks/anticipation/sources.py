@@ -325,9 +325,8 @@ class Pictures:
         last = np.maximum(np.searchsorted(times, np.asarray(numbers) / self.fps + SLACK, "right") - 1, 0)
         which = np.maximum(last[:, None] - np.arange(max(self.clip, 1))[::-1], 0)  # (n, t)
         single, where = np.unique(which, return_inverse=True)
-        pictures = self._prepared(shard.frames(name, single), view or self.view)[
-            where.reshape(which.shape)
-        ]  # (n, t, 3, S, S)
+        shown = self._prepared(shard.frames(name, single), view or self.view)
+        pictures = shown[where.reshape(which.shape)]  # (n, t, 3, S, S)
         return pictures.transpose(0, 2, 1, 3, 4) if self.clip else pictures[:, 0]
 
     def _prepared(self, frames: np.ndarray, view: View) -> np.ndarray:
