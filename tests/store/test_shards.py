@@ -120,7 +120,7 @@ def test_what_hdf5_itself_would_write_is_read_too(tmp_path):
     """The layout is all there is to a shard: another program may write one."""
     x = np.arange(12, dtype=np.float32).reshape(4, 3)
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        file.attrs["options"] = "{}"
+        file.attrs["options"] = np.bytes_("{}")
         for name, values in (
             ("video", np.array([b"v", b"w"])),
             ("offsets", [0, 1, 4]),

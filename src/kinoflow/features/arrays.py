@@ -26,8 +26,7 @@ def read_matrix(path: str | Path, key: str = "") -> np.ndarray:
         raise DataError(f"it cannot be read: {error.strerror or str(error).splitlines()[0]}") from None
     except Exception as error:  # a damaged file fails in any way
         raise DataError(f"it is damaged: {(str(error) or type(error).__name__).splitlines()[0]}") from None
-    if array.dtype.kind not in NUMBERS:
-        raise DataError(f"its values are of the type {array.dtype}, not numbers")
+    _check_numbers(array.dtype)
     if array.ndim != 2:
         raise DataError(f"its array has the shape {array.shape}; two axes are needed, time and columns")
     return array
@@ -74,7 +73,14 @@ def _hdf5(path: str | Path, key: str) -> np.ndarray:
     with h5py.File(path, "r", locking=False) as file:
         found: list[str] = []
         file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
-        return np.asarray(file[_only(key, found)][()])
+        dataset = file[_only(key, found)]
+        _check_numbers(dataset.dtype)  # before they are read: HDF5 does not end on texts in some damaged heaps
+        return np.asarray(dataset[()])
+
+
+def _check_numbers(dtype: np.dtype) -> None:
+    if dtype.kind not in NUMBERS:
+        raise DataError(f"its values are of the type {dtype}, not numbers")
 
 
 def _only(key: str, names: list[str]) -> str:

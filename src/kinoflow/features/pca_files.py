@@ -22,6 +22,7 @@ import numpy as np
 
 from kinoflow.errors import DataError
 from kinoflow.features.covariance import Basis, Sums
+from kinoflow.store import hdf5
 from kinoflow.store.files import make_room, parse_json, replacing, write_bytes
 from kinoflow.store.shards import put, roomy
 
@@ -60,8 +61,8 @@ class Partial:
         number = self.groups[group]
         try:
             with h5py.File(self.path, "r") as file:
-                rows = parse_json(file.attrs["groups"])[number][2]
-                found = Sums(rows, file[f"mean-{number}"][()], file[f"scatter-{number}"][()])
+                rows = parse_json(hdf5.told(file)["groups"])[number][2]
+                found = Sums(rows, hdf5.array(file, f"mean-{number}"), hdf5.array(file, f"scatter-{number}"))
         except DAMAGE as error:
             raise DataError(f"{self.path}: this is no file of partial sums ({error}); run its stage again") from None
         if not (np.isfinite(found.mean).all() and np.isfinite(found.scatter).all()):
@@ -82,16 +83,16 @@ def write_partial(
             put(file, f"scatter-{number}", sums.scatter)
             rows.append([*group, sums.rows])
         texts = {"blocks": blocks, "groups": rows, "options": options}
-        file.attrs.update({key: json.dumps(value, sort_keys=True) for key, value in texts.items()})
-        file.attrs["width"] = width
+        hdf5.tell(file, {key: json.dumps(value, sort_keys=True) for key, value in texts.items()} | {"width": width})
 
 
 def read_partial(path: Path) -> Partial:
     """Read what a file of partial sums says of itself; DataError if it is none."""
     try:
         with h5py.File(path, "r") as file:
-            texts = {key: parse_json(file.attrs[key]) for key in ("blocks", "groups", "options")}
-            width = int(file.attrs["width"])
+            about = hdf5.told(file)
+        texts = {key: parse_json(about[key]) for key in ("blocks", "groups", "options")}
+        width = int(about["width"])
         groups = {Group(task, block): number for number, (task, block, _) in enumerate(texts["groups"])}
         return Partial(path, width, _blocks(texts["blocks"]), groups, texts["options"])
     except DAMAGE as error:

@@ -26,6 +26,7 @@ import h5py
 import numpy as np
 
 from kinoflow.errors import DataError
+from kinoflow.store import hdf5
 from kinoflow.store.files import make_room, replacing
 from kinoflow.store.planes import decode_planes
 
@@ -103,7 +104,7 @@ class ShardWriter:
         widest = max((len(os.fsencode(name)) for name in names), default=0)
         size = rows * entry + 16 * len(sizes) + (widest + 16) * len(names)
         with roomy(path, size) as file:
-            file.attrs.update({key: attrs[key] for key in sorted(attrs)})
+            hdf5.tell(file, {key: attrs[key] for key in sorted(attrs)})
             ids = np.array([os.fsencode(name) for name in names], dtype=np.bytes_) if names else np.zeros(0, "S1")
             put(file, "video", ids)
             put(file, "offsets", np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
@@ -180,12 +181,12 @@ class Shard:
         self.path = Path(path)
         try:
             with h5py.File(self.path, "r") as file:
-                self.attrs = {key: v.item() if isinstance(v, np.generic) else v for key, v in file.attrs.items()}
+                self.attrs = hdf5.told(file)
                 self.channels = int(self.attrs.get("channels", COLOURS))
-                self.videos = [os.fsdecode(name) for name in file["video"][()]]
-                self.offsets, self.time = file["offsets"][()], file["time"][()]
-                self.bytes = file["bytes"][()] if "bytes" in file else None
-                self.shape = file["shape"][()] if "shape" in file else None
+                self.videos = [os.fsdecode(name) for name in hdf5.array(file, "video")]
+                self.offsets, self.time = hdf5.array(file, "offsets"), hdf5.array(file, "time")
+                self.bytes = hdf5.array(file, "bytes") if "bytes" in file else None
+                self.shape = hdf5.array(file, "shape") if "shape" in file else None
                 x = file["x"]
                 offset, shape, dtype = x.id.get_offset(), x.shape, x.dtype
                 self._check(x)

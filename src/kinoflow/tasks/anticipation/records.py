@@ -12,6 +12,7 @@ import numpy as np
 
 from kinoflow.datasets.actions import Classes
 from kinoflow.errors import DataError
+from kinoflow.store import hdf5
 from kinoflow.store.files import make_room, replacing
 
 ROOM, KIND = "anticipation", "teacher-records"
@@ -59,8 +60,7 @@ def _write(path: Path, records: Records, arrays: dict[str, np.ndarray]) -> None:
         for name, values in {"uid": _bytes(records.uids), "classes": _bytes(records.classes), **arrays}.items():
             file.create_dataset(name, data=values, track_times=False)
         told = {"room": ROOM, "kind": KIND, "dataset": records.dataset, "policy": records.policy}
-        for name, value in {**told, **dict(sorted(records.about.items()))}.items():
-            file.attrs[name] = value
+        hdf5.tell(file, {**told, **dict(sorted(records.about.items()))})
 
 
 def _bytes(texts: Sequence[str]) -> np.ndarray:
@@ -77,24 +77,20 @@ def read_records(path: Path) -> Records:
 
     try:
         with h5py.File(path, "r") as file:
-            about = {name: _plain(value) for name, value in file.attrs.items()}
+            about = hdf5.told(file)
             if about.get("kind") != KIND:
                 raise DataError(
                     f"{path}: these are no teacher records; give a file that `kinoflow teacher-records` wrote"
                 )
             names = ("logits", "features", "history", "length", "target")
-            arrays = [file[name][()] for name in names]
-            uids, classes = _texts(file["uid"][()]), tuple(_texts(file["classes"][()]))
+            arrays = [hdf5.array(file, name) for name in names]
+            uids, classes = _texts(hdf5.array(file, "uid")), tuple(_texts(hdf5.array(file, "classes")))
     except OSError as error:
         raise DataError(f"{path}: these records cannot be read: {error.strerror or error}") from None
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise DataError(f"{path}: these records are not complete: {error}; make them again") from None
     more = {name: value for name, value in about.items() if name not in ("room", "kind", "dataset", "policy")}
     return Records(uids, classes, *arrays, dataset=about["dataset"], policy=about["policy"], about=more)
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def check_dataset(records: Records, classes: Classes, source: Path) -> None:

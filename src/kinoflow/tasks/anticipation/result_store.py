@@ -15,6 +15,7 @@ import numpy as np
 from kinoflow.datasets.actions import Rows
 from kinoflow.errors import DataError
 from kinoflow.metrics.anticipation import late_fusion
+from kinoflow.store import hdf5
 from kinoflow.store.files import replacing
 from kinoflow.store.shards import put, roomy
 
@@ -84,7 +85,7 @@ def _size(found: Scores) -> int:
 def write_scores(path: Path, found: Scores) -> None:
     """Write the file in one piece; the same scores, the same bytes."""
     with replacing(path) as new, roomy(new, _size(found)) as file:
-        file.attrs.update({"dataset": found.dataset, "kind": KIND, "room": ROOM})
+        hdf5.tell(file, {"dataset": found.dataset, "kind": KIND, "room": ROOM})
         put(file, "uid", _texts(found.uids))
         put(file, "classes", _texts(found.classes))
         put(file, "target", np.asarray(found.targets, np.int64))
@@ -99,17 +100,18 @@ def read_scores(path: Path) -> Scores:
     """Return what `write_scores` has written; DataError if it is another file."""
     try:
         with h5py.File(path, "r") as file:
-            if (file.attrs.get("room"), file.attrs.get("kind")) != (ROOM, KIND):
+            about = hdf5.told(file)
+            if (about.get("room"), about.get("kind")) != (ROOM, KIND):
                 raise KeyError("room")
-            scores = {name.removeprefix(PREFIX): file[name][()] for name in file if name.startswith(PREFIX)}
+            scores = {name.removeprefix(PREFIX): hdf5.array(file, name) for name in file if name.startswith(PREFIX)}
             return Scores(
-                uids=_names(file["uid"][()]),
-                classes=tuple(_names(file["classes"][()])),
+                uids=_names(hdf5.array(file, "uid")),
+                classes=tuple(_names(hdf5.array(file, "classes"))),
                 scores=scores,
-                targets=file["target"][()],
-                start=file["start"][()],
-                end=file["end"][()],
-                dataset=str(file.attrs["dataset"]),
+                targets=hdf5.array(file, "target"),
+                start=hdf5.array(file, "start"),
+                end=hdf5.array(file, "end"),
+                dataset=about["dataset"],
             )
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file of scores") from None
