@@ -101,6 +101,19 @@ def test_a_signal_ends_a_stage_that_leaves_nothing_behind(tmp_path, number, stat
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_ctrl_c_while_libraries_load_ends_a_stage_without_a_word():
+    command = [sys.executable, "-X", "importtime", "-m", "kinoflow", "probe", "--help"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    small = 4096  # bytes of the pipe: the process waits in the middle of its imports until it is read
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, pipesize=small) as process:
+        while "numpy" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        assert process.wait(10) == -signal.SIGINT
+    assert "Traceback" not in said and "kinoflow.media.probe" not in said
+
+
 def kinoflow(*words: object, **keywords) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     command = [sys.executable, "-m", "kinoflow", *map(str, words)]

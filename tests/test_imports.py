@@ -16,7 +16,7 @@ FILES = {
 }
 # Each level may import from those below it, and from itself without circles. Modules and packages, lowest first.
 LEVELS = (
-    ("errors", "progress", "wording", "refusal", "options", "stage", "syntax", "metrics"),
+    ("errors", "interrupts", "progress", "wording", "refusal", "options", "stage", "syntax", "metrics"),
     ("store",),
     ("report",),
     ("media", "training"),

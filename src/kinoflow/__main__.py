@@ -2,7 +2,16 @@
 
 import sys
 
-from kinoflow.cli import main
+from kinoflow.interrupts import end_silently
+
+
+def start() -> int:
+    """Run the command line that this process was started with; return its exit status."""
+    end_silently()
+    from kinoflow.cli import main
+
+    return main(sys.argv[1:])
+
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(start())

@@ -2,7 +2,6 @@
 
 import difflib
 import sys
-from importlib import metadata
 
 # command: (function, one line for `kinoflow --help`). The functions' signatures are the rest: see kinoflow.command.
 STAGES = {
@@ -275,6 +274,8 @@ def main(words: list[str] | None = None) -> int:
 
 def version() -> str:
     """Return the installed version; sources that were never installed have none."""
+    from importlib import metadata
+
     try:
         return metadata.version("kinoflow")
     except metadata.PackageNotFoundError:

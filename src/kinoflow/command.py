@@ -20,6 +20,7 @@ from typing import Any
 from kinoflow.arguments import arguments, check_inputs, outputs, parameters, parser
 from kinoflow.errors import ConfigError, KinoflowError, TerminatedError
 from kinoflow.fingerprint import stage_code
+from kinoflow.interrupts import clearing_up
 from kinoflow.progress import log
 from kinoflow.watch import MAIN, end_with_main
 
@@ -64,7 +65,7 @@ def run(target: str, function: Callable[..., None], words: list[str]) -> int:
     except SystemExit as end:  # --help or a wrong flag: argparse has said it
         return int(end.code or 0)
     name = f"kinoflow {function.__name__.replace('_', '-')}"
-    with _logging(), _unwinding_on_sigterm():
+    with _logging(), _unwinding():
         return _status(name, lambda: _execute(target, function, known, given))
 
 
@@ -117,7 +118,9 @@ def _refused(error: Exception) -> str:
 
 
 @contextmanager
-def _unwinding_on_sigterm() -> Iterator[None]:
+def _unwinding() -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C raise an exception, so that the stage clears up."""
+
     def terminate(number: int, frame: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not disturb the clearing up
         raise TerminatedError
@@ -127,7 +130,8 @@ def _unwinding_on_sigterm() -> Iterator[None]:
         return
     before = signal.signal(signal.SIGTERM, terminate)
     try:
-        yield
+        with clearing_up():
+            yield
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.workflow.project import ROOT, STUDY, kill, processes_in, wait_for
+from tests.workflow.project import ROOT, STUDY, kill, wait_for, wait_for_jobs
 
 KITCHEN = """
 study: tiny
@@ -109,7 +109,7 @@ def test_a_run_killed_again_and_again_continues_by_the_same_command(finished, fr
         process = fresh.start(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(lambda after=after: any(fresh.place.glob(f"data/*/{after}")))
         kill(process)
-        wait_for(lambda: not processes_in(fresh.place), 10)  # its local jobs end with it
+        wait_for_jobs(fresh.place)  # its local jobs end with it
         fresh.snakemake("-n")
     fresh.snakemake()
     assert fresh.snakemake("-n") == []
@@ -117,19 +117,24 @@ def test_a_run_killed_again_and_again_continues_by_the_same_command(finished, fr
     assert not [path for path in fresh.place.rglob("*.new") if ".snakemake" not in path.parts]
 
 
-def test_ctrl_c_leaves_nothing_half_written(fresh):
-    process = fresh.start(
-        "--until", "frames", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
-    wait_for(lambda: any(fresh.place.glob("data/*/probe/*.csv")))
+def test_ctrl_c_leaves_nothing_half_written(fresh, make_video):
+    make_video(
+        fresh.place / "videos/long.mp4", frames=8000
+    )  # its frames take seconds, in which no other process starts
+    with open(fresh.place / "labels.csv", "a") as labels:
+        labels.write("long.mp4,0,1,wave\n")
+    (fresh.place / "study.yaml").write_text(STUDY.replace("shards: 2", "shards: 1"))
+    words = ("--cores", "1", "--until", "frames")
+    process = fresh.start(*words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    wait_for(lambda: any(fresh.place.glob("logs/frames/**/*.log")))
     os.killpg(process.pid, signal.SIGINT)
     text, _ = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert "Traceback" not in text
-    wait_for(lambda: not processes_in(fresh.place), 10)
+    assert "kinoflow frames: interrupted; the same command continues" in text and "Traceback" not in text
+    wait_for_jobs(fresh.place)
     assert not [path for path in fresh.place.rglob("*.new") if ".snakemake" not in path.parts]
-    fresh.snakemake("--until", "frames")
-    assert fresh.snakemake("-n", "--until", "frames") == []
+    fresh.snakemake(*words)
+    assert fresh.snakemake("-n", *words) == []
 
 
 def test_a_second_run_is_refused_with_one_sentence_and_a_dry_run_is_not(fresh):

@@ -19,6 +19,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from kinoflow.interrupts import postponed
+
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 FORKING = threading.Lock()  # else a child forked meanwhile by another thread would hold this one's pipe open
@@ -43,15 +45,10 @@ def isolated(function: Callable[..., Any], *arguments: Any, seconds: float, mega
         reading, writing = os.pipe()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside a thread: see above
-            held = signal.pthread_sigmask(
-                signal.SIG_BLOCK, {signal.SIGINT}
-            )  # Ctrl-C is not for the child's first steps
-            try:
+            with postponed():  # Ctrl-C reaches this process too, which ends the child
                 child = os.fork()
                 if child == 0:
                     _work(writing, parent, function, arguments, seconds, megabytes)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, held)
         os.close(writing)
     status = None
     try:
@@ -129,7 +126,6 @@ def _limit(parent: int, seconds: float, megabytes: int) -> None:
     if os.getppid() != parent:
         os._exit(1)  # it died before the line above
     faulthandler.disable()  # a crash here is an answer, no event to trace
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this child
     for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds + GRACE)

@@ -217,6 +217,22 @@ def alive(pid):
         return False
 
 
+def test_ctrl_c_while_rendering_processes_start_is_one_sentence(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(SOURCES)}
+    words = command(tmp_path / "raw", "--workers", "2")
+    process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while len(children.read_text().split()) < 2:  # of them one is Python's own resource tracker
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    assert (
+        process.communicate(timeout=60)[1].splitlines()[-1]
+        == "kinoflow render: interrupted; the same command continues"
+    )
+    assert process.returncode == 130
+
+
 def test_a_killed_run_ends_its_processes_and_the_same_command_continues(raw, tmp_path):
     folder, environment = tmp_path / "raw", os.environ | {"PYTHONPATH": str(SOURCES)}
     process = subprocess.Popen(command(folder, "--workers", "2"), env=environment, stderr=subprocess.DEVNULL)

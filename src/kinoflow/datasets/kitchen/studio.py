@@ -3,12 +3,12 @@
 import multiprocessing
 import os
 import shutil
-import signal
 import threading
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from kinoflow.datasets.kitchen.grammar import PlannedVideo
 from kinoflow.datasets.kitchen.options import KitchenOptions
 from kinoflow.datasets.kitchen.video import make_video
 from kinoflow.errors import ConfigError, DataError, KinoflowError
+from kinoflow.interrupts import postponed
 from kinoflow.progress import Progress, log
 from kinoflow.store.files import key_of, sha256_of, write_text
 
@@ -118,13 +119,15 @@ def _render_all(jobs: list[Job], workers: int) -> Iterator[None]:
 def _share_out(jobs: list[Job], workers: int) -> Iterator[None]:
     """Give each free process the next video. Not a pool: that one waits for ever when a process is killed."""
     context = multiprocessing.get_context("spawn")
+    resource_tracker.ensure_running()  # here, for its start undoes what a block postpones
     waiting = iter(jobs)
     crew: dict[Connection, multiprocessing.process.BaseProcess] = {}
     try:
         for job in islice(waiting, workers):
             ours, theirs = context.Pipe()
             crew[ours] = context.Process(target=_work, args=(theirs,), daemon=True)
-            crew[ours].start()
+            with postponed():  # the main process is told, and ends this one
+                crew[ours].start()
             theirs.close()
             ours.send(job)
         while crew:
@@ -157,7 +160,6 @@ def _reply(line: Connection, process: multiprocessing.process.BaseProcess) -> No
 
 def _work(line: Connection) -> None:
     """Render what comes through the line until None comes; report None or the error after each video."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process is told, and ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while (job := line.recv()) is not None:
         try:
