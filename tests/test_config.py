@@ -154,6 +154,27 @@ def test_labels_come_from_one_place(tmp_path, index):
         loaded(tmp_path, datasets={"d": {"index": index}})
 
 
+@pytest.mark.parametrize(
+    "dataset, sentence",
+    [
+        ({"source": {"kind": "kitchen"}}, "convert: clips are made of a folder's or a download's files"),
+        ({"content": "features"}, "and are videos"),
+        ({"annotations": {"kind": "ucf101"}}, "so leave annotations out"),
+        ({"index": {"labels": "labels.csv"}}, "convert: labels and splits come from these files"),
+        (
+            {"convert": {"kind": "finegym", "raw": "../raw"}},
+            "datasets.d.convert.raw: '../raw' is not allowed: give a relative path",
+        ),
+    ],
+)
+def test_what_does_not_go_with_a_conversion_is_one_sentence(tmp_path, dataset, sentence):
+    mine = {"source": {"kind": "folder", "path": "media"}, "convert": {"kind": "pouring"}} | dataset
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump({"study": "x", "datasets": {"d": mine}}))
+    with pytest.raises(ConfigError) as error:
+        config.load([tmp_path / "s.yaml"], {}, DESCRIPTORS)
+    assert sentence in str(error.value)
+
+
 def test_ten_crops_are_refused_where_nothing_may_be_mirrored(tmp_path):
     with pytest.raises(ConfigError, match="recognition.tsm.tests.ten: 10 crops mirror the pictures"):
         loaded(tmp_path, datasets={"d": {"mirror": False}})

@@ -78,6 +78,40 @@ def test_published_annotations_move_the_index_by_what_is_read_and_not_by_its_pla
     assert values[mine.annotated.split("/", 2)[2]]["kind"] == "ucf101" and "lists" not in json.dumps(values)
 
 
+def test_a_release_has_clips_and_tables_of_its_own_wherever_it_lies():
+    def converted(path: str = "/release", **values) -> Layout:
+        mine = {"source": {"path": path}, "convert": {"kind": "finegym", **values}}
+        return layout(datasets={"mine": mine})
+
+    assert paths(converted()) == paths(converted("/elsewhere"))
+    assert paths(converted()).keys() == moved(datasets={"mine": {"convert": {"kind": "finegym"}}}) | {"index.mine"}
+    assert paths(converted())["data.mine"] != paths(converted(classes=288))["data.mine"]
+    mine = converted().datasets["mine"]
+    assert (mine.place, mine.root, mine.fetched) == ("/release", f"data/{mine.folder}/clips", None)
+    assert mine.annotations == {name: f"data/{mine.folder}/converted/{name}.csv" for name in ("labels", "splits")}
+    assert mine.marker == mine.annotations["splits"]
+
+
+def test_a_release_is_another_by_its_files_and_not_by_their_place(tmp_path):
+    (tmp_path / "a").mkdir()
+
+    def seen(name: str) -> str:
+        mine = {"source": {"path": str(tmp_path / name)}, "convert": {"kind": "pouring"}}
+        return Stock(SimpleNamespace(owned=False)).release_digest(layout(datasets={"mine": mine}).datasets["mine"])
+
+    (tmp_path / "a/one.tfrecord").write_bytes(b"1")
+    (tmp_path / "a/one.jpg").write_bytes(b"1")
+    first = seen("a")
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert seen("b") == first and seen("a") == ""
+    (tmp_path / "b/one.tfrecord").write_bytes(b"2")
+    second = seen("b")
+    (tmp_path / "b/one.jpg").write_bytes(b"12")
+    third = seen("b")
+    (tmp_path / "b/lost").symlink_to(tmp_path / "nowhere")
+    assert len({first, second, third, seen("b")}) == 4
+
+
 def published(kind: str, source: dict, steps: str | None = None, **annotations) -> Layout:
     """A study of feature files of a published dataset of long videos."""
     mine = {"source": source, "content": "features", "annotations": {"kind": kind, **annotations}}

@@ -116,12 +116,26 @@ def test_students_learn_from_teachers_from_ensembles_of_them_or_from_a_toy_of_th
     tables = runs.toy("actions.csv", runs.table_of("fusions", "actions", "actions.csv"), "fusions")
     assert (tables(every), tables(again)) == (read("alone", 0, "actions.csv"), read("played", 1, "actions.csv"))
     assert runs.splits("fusions")(every) == "test"
+    told = RunSections(layout, runs)
+    one = SimpleNamespace(name="one")
+    assert told.together("fusions")(one) == ["results/words/fusions/all/seed-0/metrics.json"]
+    assert told.together("summaries")(one) == []  # the mean is of teachers
+    assert json.loads(told.students(one))["together"] == {"fusions.all": "single + alone"}
     mean = runs.summed(SimpleNamespace(run="mean", seed="1"))
     assert mean == [f"results/words/teachers/{name}/seed-1/metrics.json" for name in "ab"]
     asked = runs.results()
     assert {"results/words/summaries/mean/seed-1/metrics.json", "results/words/ensembles/both/seed-0/metrics.json"} <= {
         *asked
     }
+
+
+def test_published_language_models_are_known_by_their_content():
+    values = merge(WORDS, {"teachers": {"a": {"encoder": {"model": "bert", "weights": "/bert base"}}}})
+    runs = Runs(Layout(Study.model_validate(values), {"/bert base": "0123"}))
+    a, b = (SimpleNamespace(run=name, seed="0") for name in "ab")
+    assert (runs.start("teachers")(a), runs.start_flag("teachers")(a, None)) == ("0123", "--weights '/bert base'")
+    assert (runs.start("teachers")(b), runs.start_flag("teachers")(b, None)) == ("", "")
+    assert "bert base" not in runs.options("teachers")(a) and '"model": "bert"' in runs.options("teachers")(a)
 
 
 def test_the_n_gram_beside_a_teacher_counts_the_corpus_that_the_teacher_has_learnt_from(kitchen):

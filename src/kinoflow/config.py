@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from kinoflow.datasets.options import DatasetOptions
 from kinoflow.errors import ConfigError
-from kinoflow.options import check
+from kinoflow.options import check, is_word
 from kinoflow.study import Study
 from kinoflow.study_parts import chosen
 
@@ -113,7 +113,7 @@ def _descriptor(dataset: str, name: str, folder: Path) -> dict[str, Any]:
 def _with_paths(annotation: Any, metadata: Any, value: Any, folder: Path) -> Any:
     """Make the relative paths inside ``value`` count from ``folder``; which values are paths, the models tell."""
     if isinstance(value, str) and "path" in metadata:
-        return value if _is_word(value) else str(folder.joinpath(Path(value).expanduser()).resolve())
+        return value if is_word(value) else str(folder.joinpath(Path(value).expanduser()).resolve())
     if isinstance(annotation, type) and issubclass(annotation, BaseModel) and isinstance(value, dict):
         fields = {field.alias or name: field for name, field in annotation.model_fields.items()}
         return {
@@ -132,8 +132,3 @@ def _with_paths(annotation: Any, metadata: Any, value: Any, folder: Path) -> Any
     ):
         value = _with_paths(argument, (), value, folder)
     return value
-
-
-def _is_word(value: str) -> bool:
-    """Some values may be a path or a word with a meaning of its own."""
-    return value == "none" or value.startswith("torchvision:")

@@ -27,7 +27,7 @@ class DatasetRules:
     def options(self, kind: str, *exclude: str) -> Callable[[Any], str]:
         """Return a function of wildcards: the resolved options of a stage as one JSON text.
 
-        ``kind``: render, download, scan, which_files, probe, pictures, files, annotations, index.
+        ``kind``: render, download, convert, scan, which_files, probe, pictures, files, annotations, index.
         """
 
         def text(wildcards: Any) -> str:
@@ -80,8 +80,8 @@ class DatasetRules:
             self._need(f"datasets.{dataset.name}.source.path", dataset.root)
         return [dataset.marker] if dataset.marker else []
 
-    def unlinked(self, wildcards: Any) -> list[str]:
-        """Return the marker of fetched files that links are to lead to; nothing for the user's own folder."""
+    def originals(self, wildcards: Any) -> list[str]:
+        """Return the marker of fetched files that links or clips are made of; nothing for the user's own folder."""
         self.state.begin()
         dataset = self._dataset(wildcards)
         options = dataset.options.annotations
@@ -94,6 +94,19 @@ class DatasetRules:
     def place(self, wildcards: Any, input: Any) -> str:
         """Return the folder of the files as they were fetched or lie with the user; not recorded."""
         return self._dataset(wildcards).place
+
+    def part(self, name: str) -> Callable[..., str]:
+        """Return a function: the folder of a part of a release, which an option of `convert` names; not recorded."""
+
+        def folder(wildcards: Any, input: Any) -> str:
+            dataset = self._dataset(wildcards)
+            return f"{dataset.place}/{getattr(dataset.options.convert, name)}"
+
+        return folder
+
+    def release_digest(self, wildcards: Any) -> str:
+        """Return a hash of the user's files of a release: what triggers its clips and tables."""
+        return self.stock.release_digest(self._dataset(wildcards)) if self.state.main else ""
 
     def linked(self, wildcards: Any) -> str:
         """Return the folder that links lead into. It is recorded: those of a moved folder are made anew."""
@@ -121,8 +134,15 @@ class DatasetRules:
         names = listing.shard_names(self._dataset(wildcards).options.shards)
         return [f"data/{wildcards.dataset}/probe/{shard}.csv" for shard in names]
 
-    def folders(self, source: str = "", content: str = "", long: bool | None = None, linked: bool | None = None) -> str:
-        """Return a pattern of the dataset folders of one kind of source or content.
+    def folders(
+        self,
+        source: str = "",
+        content: str = "",
+        long: bool | None = None,
+        linked: bool | None = None,
+        convert: str = "",
+    ) -> str:
+        """Return a pattern of the dataset folders of one kind of source, content or release.
 
         long: whether annotation files are of long videos. linked: whether links are read in place of the files
         """
@@ -133,6 +153,7 @@ class DatasetRules:
             and content in ("", dataset.options.content)
             and long in (None, bool(dataset.options.annotations and dataset.options.annotations.long))
             and linked in (None, dataset.options.linked)
+            and convert in ("", dataset.options.convert.kind if dataset.options.convert else None)
         ]
         return "|".join(found) or NOTHING
 

@@ -13,7 +13,7 @@ from typing import Any
 from kinoflow.datasets.options import DatasetOptions, FolderSource, KitchenSource
 from kinoflow.datasets.published.options import AnnotationsOptions, VideoAnnotationsOptions
 from kinoflow.features.options import RunWeights
-from kinoflow.options import resolved, short_hash
+from kinoflow.options import is_word, resolved, short_hash
 from kinoflow.room_runs import ActionsRun, CorpusRun, ReleasedRun, SetsRun, TaxonomyRun
 from kinoflow.study import ROOMS, FeaturesRun, FlowRun, FramesRun, PcaRun, Study, dataset_of, reads, seeds_of
 
@@ -21,6 +21,10 @@ LABEL_FILES = ("labels", "splits")  # given to the index as files; their content
 READS = {FramesRun: ("dataset",), FlowRun: ("frames",), PcaRun: ("features",)}  # keys that name what is read
 TAXONOMY_FILES = ("file", "wordnet", "corpus", "word_vectors")  # known by their content
 WORDS = ("language", "teachers", "ensembles", "fusions", "summaries")  # rooms whose runs read no shards
+BEGUN = {  # rooms whose runs may begin with weights of the user, and the part of their options that names these
+    **dict.fromkeys(("recognition", "alignment", "anticipation"), "network"),
+    **dict.fromkeys(("language", "teachers"), "encoder"),
+}
 SPEED = ("batch", "threads")  # options that change no feature, only how fast it comes
 
 
@@ -36,7 +40,8 @@ class Dataset:
     @property
     def root(self) -> str:
         """The folder whose files are the videos."""
-        return f"data/{self.folder}/links" if self.options.linked else self.place
+        made = "clips" if self.options.convert else "links" if self.options.linked else ""
+        return f"data/{self.folder}/{made}" if made else self.place
 
     @property
     def place(self) -> str:
@@ -51,6 +56,8 @@ class Dataset:
     @property
     def marker(self) -> str | None:
         """The file that stands when the videos are in place; None for the user's own folder."""
+        if self.options.convert:
+            return f"{self.annotated}/splits.csv"
         return f"data/{self.folder}/links.csv" if self.options.linked else self.fetched
 
     @property
@@ -84,7 +91,9 @@ class Dataset:
 
     @property
     def annotated(self) -> str:
-        """The folder of the tables made of published annotation files; "" if there are none."""
+        """The folder of the tables made of the files of a published dataset; "" if there are none."""
+        if self.options.convert:
+            return f"data/{self.folder}/converted"
         made = annotation_options(self.options)
         return f"data/{self.folder}/annotations/{short_hash(made)}" if made else ""
 
@@ -304,14 +313,17 @@ def user_weights(study: Study) -> list[str]:
 
 
 def start_weights(study: Study) -> dict[str, str]:
-    """Return {the weight file of the user: the place in the config} with which runs begin."""
-    rooms = ("recognition", "alignment", "anticipation")
-    runs = [(f"{room}.{name}", run) for room in rooms for name, run in getattr(study, room).items()]
-    return {run.network.weights: name for name, run in runs if _files([run.network.weights])}
+    """Return {weights of the user, a file or a folder: the place in the config} with which runs begin."""
+    found = {}
+    for room, part in BEGUN.items():
+        for name, run in getattr(study, room).items():
+            path = getattr(run, part).weights
+            found |= {path: f"{room}.{name}.{part}.weights"} if _files([path]) else {}
+    return found
 
 
 def _files(weights: Iterable[str]) -> list[str]:
-    return sorted({path for path in weights if path != "none" and not path.startswith("torchvision:")})
+    return sorted({path for path in weights if not is_word(path)})
 
 
 def _dataset(name: str, options: DatasetOptions) -> Dataset:
@@ -323,9 +335,9 @@ def _dataset(name: str, options: DatasetOptions) -> Dataset:
     else:
         origin = json.dumps([source.videos, [[file.name, file.sha256, file.unpack] for file in source.files]])
     unread = () if options.content == "pictures" else ("pictures",)
-    values = json.loads(resolved(options, ("source", "watch", "index", "mirror", "annotations", *unread)))
-    links = ("links",) if options.linked else ()
-    folder = f"{name}-{short_hash(origin, json.dumps(values, sort_keys=True), *links)}"
+    values = json.loads(resolved(options, ("source", "watch", "index", "mirror", "annotations", "convert", *unread)))
+    made = ("links",) if options.linked else (resolved(options.convert),) if options.convert else ()
+    folder = f"{name}-{short_hash(origin, json.dumps(values, sort_keys=True), *made)}"
     labels = json.dumps({key: Path(getattr(options.index, key) or "").name for key in LABEL_FILES}, sort_keys=True)
     made = annotation_options(options)
     parts = [resolved(options.index, LABEL_FILES), labels, *([made] if made else [])]
@@ -354,7 +366,7 @@ def contents(layout: Layout) -> dict[str, dict[str, Any]]:
                 value.pop(key, None)
         index = values.pop("index")
         found[dataset.folder] = {"dataset": values, f"index/{dataset.index}": index}
-        if dataset.annotated:
+        if annotation_options(dataset.options):
             found[dataset.folder][dataset.annotated.split("/", 2)[2]] = json.loads(annotation_options(dataset.options))
     for shards in layout.shards:
         place = shards.folder.split("/", 2)[2]

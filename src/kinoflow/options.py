@@ -56,6 +56,17 @@ Name = Annotated[
     Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"),
     Form("a name of at most 64 letters, digits, _ and -, the first a letter or digit"),
 ]
+# A path that stays inside the folder that it counts from, and names nothing hidden.
+PathBelow = Annotated[
+    str,
+    Field(pattern=r"^[^/\\.\x00-\x1f][^/\\\x00-\x1f]*(/[^/\\.\x00-\x1f][^/\\\x00-\x1f]*)*$"),
+    Form("a relative path: parts separated by /, none of them beginning with a dot"),
+]
+
+
+def is_word(value: str) -> bool:
+    """Tell whether a value that may be a path is a word with a meaning of its own."""
+    return value == "none" or value.startswith(("torchvision:", "cache:"))
 
 
 def resolved(options: BaseModel, exclude: tuple[str, ...] = ()) -> str:

@@ -117,7 +117,15 @@ class RunSections:
             found = dict.fromkeys(study.teachers[teacher].history.policy for teacher in single)
             policies |= {run.name: ", ".join(found)} if found else {}
         seen = self._seen("anticipation", wildcards.name)
-        return json.dumps({"pairs": _pairs(runs), "policies": policies, "seen": seen})  # pairs in their order
+        found = {
+            f"{run.room}.{run.name}": _made_of(run) for run in self._over(("fusions", "summaries"), wildcards.name)
+        }
+        told = {"pairs": _pairs(runs), "policies": policies, "seen": seen, "together": found}
+        return json.dumps(told)  # pairs in their order
+
+    def together(self, room: str) -> Callable[[Any], list[str]]:
+        """Return the measures of sums (fusions) or means (summaries) of the students of a section."""
+        return lambda wildcards: self._runs.files(self._over((room,), wildcards.name), "metrics.json")
 
     def pictures(self, room: str) -> Callable[[Any], list[str]]:
         """Return the shards of frames that a section takes its pictures from: what the first of its runs is made from."""
@@ -148,8 +156,32 @@ class RunSections:
                 read[run.name] = OUTSIDE
         return read
 
+    def _over(self, rooms: Sequence[str], subject: str) -> list[Run]:
+        """Return the sums and means of students on one subject."""
+        runs = [run for run in self._layout.runs.values() if run.room in rooms]
+        return [
+            run for run in runs if self._student(run).room == "anticipation" and self._student(run).subject == subject
+        ]
+
+    def _student(self, run: Run) -> Run:
+        """Return the first of the runs that a sum or mean is made of, down to one that is neither."""
+        while run.room in ("fusions", "summaries"):
+            room = run.options.room if run.room == "summaries" else "anticipation"
+            run = self._layout.runs[room, run.options.runs[0]]
+        return run
+
     def _of(self, room: str, subject: str) -> list[Run]:
         return [run for run in self._layout.runs.values() if run.room == room and run.subject == subject]
+
+
+def _made_of(run: Run) -> str:
+    """Say of what a sum or mean of students is made: ``colours + 0.5 flow``, ``mean of split1, split2``."""
+    options, test = run.options, f" ({run.options.test})" if run.options.test else ""
+    if run.room == "summaries":
+        return f"mean of {', '.join(options.runs)}{test}"
+    weights = options.coefficients or (1,) * len(options.runs)
+    parts = (name if weight == 1 else f"{weight:g} {name}" for name, weight in zip(options.runs, weights, strict=True))
+    return f"{' + '.join(parts)}{test}"
 
 
 TEACHING = ("seeds", "tests", "teacher", "distill", "losses", "max_missing_records")  # options that tell of a teacher

@@ -8,7 +8,7 @@ from typing import Any
 
 from kinoflow.datasets.published.files import digest
 from kinoflow.features.options import RunWeights
-from kinoflow.layout import Layout, Run, Shards, frames_of, table_path
+from kinoflow.layout import BEGUN, Layout, Run, Shards, frames_of, table_path
 from kinoflow.options import resolved
 from kinoflow.study import FeaturesRun, PcaRun
 from kinoflow.study_parts import shown
@@ -47,7 +47,7 @@ class Runs:
             run = self._run(room, wildcards)
             values = json.loads(resolved(run.options, (*FILES, *exclude)))
             if self._start(run):
-                values["network"]["weights"] = "none"
+                values[BEGUN[run.room]]["weights"] = "none"
             return json.dumps(values, sort_keys=True)
 
         return text
@@ -66,7 +66,7 @@ class Runs:
         return flag
 
     def _start(self, run: Run) -> str:
-        path = getattr(getattr(run.options, "network", None), "weights", "")
+        path = getattr(run.options, BEGUN[run.room]).weights if run.room in BEGUN else ""
         return path if path in self._weights else ""
 
     def checkpoint(self, room: str, key: str) -> Callable[[Any], list[str]]:
@@ -242,7 +242,8 @@ class Runs:
 
         def path(wildcards: Any) -> list[str]:
             run = self._run(room, wildcards)
-            annotated = "" if run.dataset.tables("steps") else run.dataset.annotated
+            other = run.dataset.tables("steps") or run.dataset.options.convert
+            annotated = "" if other else run.dataset.annotated
             asked = any(head.classes == "file" for head in run.options.heads.values())
             return [f"{annotated}/classes.txt"] if annotated and asked else []
 

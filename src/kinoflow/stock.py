@@ -12,7 +12,7 @@ from typing import Any
 
 from kinoflow.datasets import listing, roles
 from kinoflow.datasets.published import crosstask
-from kinoflow.datasets.published.files import digest_below, digest_of
+from kinoflow.datasets.published.files import digest_below, digest_of, digest_of_release
 from kinoflow.errors import KinoflowError
 from kinoflow.layout import Dataset, Shards, needs_roles
 from kinoflow.run_state import RunState
@@ -59,6 +59,14 @@ class Stock:
         if options.path not in self._published:
             self._published[options.path] = said(_published, options.path, options.kind)
         return self._published[options.path]
+
+    def release_digest(self, dataset: Dataset) -> str:
+        """Return a hash of the user's files of a release; "" where they are fetched, or there is no folder of them."""
+        if dataset.fetched or not Path(dataset.place).is_dir():
+            return ""
+        if dataset.place not in self._published:
+            self._published[dataset.place] = said(digest_of_release, dataset.place)
+        return self._published[dataset.place]
 
     def names_digest(self, dataset: Dataset) -> str:
         """Return what triggers links: hashes of the user's list of videos, and of the names of the user's files."""

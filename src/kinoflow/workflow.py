@@ -24,6 +24,7 @@ from kinoflow.runs import Runs
 from kinoflow.shard_rules import ShardRules
 from kinoflow.stock import Stock, said
 from kinoflow.store.files import sha256_of, write_json
+from kinoflow.store.folders import content_hash
 from kinoflow.study import Study
 from kinoflow.table_rules import TableRules
 
@@ -70,7 +71,7 @@ class Flow:
                 raise KinoflowError(f"features: the weights file {path} is not there")
             weights[path] = sha256_of(path)
         for path in start_weights(study):  # another study may still have to train them: a dry run bears with that
-            weights[path] = sha256_of(path) if Path(path).is_file() else ""
+            weights[path] = _content(path)
         for name, run in study.segmentation.items():  # else it would be found out after the training
             if run.outside and not Path(run.outside).is_dir():
                 raise KinoflowError(f"segmentation.{name}.outside: there is no folder {run.outside}; correct the path")
@@ -93,9 +94,9 @@ class Flow:
         if not self.state.main:
             return
         self.state.begin()
-        for path, run in start_weights(self.layout.study).items():
+        for path, key in start_weights(self.layout.study).items():
             if not self.layout.weights[path]:
-                raise SystemExit(f"{run}.network.weights: there is no file {path}; train it first, or correct the path")
+                raise SystemExit(f"{key}: there is nothing at {path}; train it first, or correct the path")
         for rule in {job.rule for job in self.state.workflow.dag.needrun_jobs()}:
             if hasattr(rule.params, "code"):
                 rule.params.code()  # before sources change: a new job's params are asked for when it starts
@@ -153,3 +154,9 @@ class Flow:
         found = [f"data/{d.folder}/index/{d.index}/{t}.csv" for d in datasets for t in ("videos", "segments")]
         read = {each.below.folder for each in shards if each.below}
         return found + [path for each in shards if each.folder not in read for path in each.files]
+
+
+def _content(path: str) -> str:
+    """Return what tells a file or a folder of files from others; "" where there is none."""
+    place = Path(path)
+    return sha256_of(place) if place.is_file() else content_hash(place) if place.is_dir() else ""

@@ -67,8 +67,8 @@ use rule train as language_train with:
         code=flow.code("kinoflow.tasks.anticipation.pretrain:teacher_pretrain"),
         options=flow.runs.options("language", "corpus"),
         data="",
-        start="",
-        weights="",
+        start=flow.runs.start("language"),
+        weights=flow.runs.start_flag("language"),
         root="",
 
 
@@ -86,8 +86,8 @@ use rule train as teacher_train with:
         code=flow.code("kinoflow.tasks.anticipation.teacher_train:teacher_train"),
         options=flow.runs.options("teachers", "test_on"),
         data="",
-        start="",
-        weights="",
+        start=flow.runs.start("teachers"),
+        weights=flow.runs.start_flag("teachers"),
         root="",
 
 
@@ -309,6 +309,8 @@ rule anticipation_section:
         classes=flow.sections.table_of("anticipation", "actions", "classes.json"),
         features=flow.sections.shards("anticipation"),
         frames=flow.sections.pictures("anticipation"),
+        fusions=flow.sections.together("fusions"),
+        summaries=flow.sections.together("summaries"),
     output:
         f"results/{flow.study}/sections/60-anticipation-{{name}}.json",
     log:

@@ -67,7 +67,7 @@ rule download:
 
 rule task_links:
     input:
-        flow.datasets.unlinked,
+        flow.datasets.originals,
     output:
         "data/{dataset}/links.csv",
     log:
@@ -93,6 +93,110 @@ rule task_links:
     shell:
         "python -m kinoflow task-links --annotations {params.folder:q} --root {params.place:q} --links {params.root:q}"
         " --table {output} --options {params.options:q} --log {log}"
+        " && python -m kinoflow lists --root {params.root:q} --data {params.data} --options {params.scan:q}"
+
+
+rule convert_pouring:
+    input:
+        flow.datasets.originals,
+    output:
+        labels="data/{dataset}/converted/labels.csv",
+        splits="data/{dataset}/converted/splits.csv",
+    log:
+        "logs/convert_pouring/{dataset}.log",
+    benchmark:
+        "logs/usage/{dataset}/convert_pouring.jsonl"
+    wildcard_constraints:
+        dataset=flow.datasets.folders(convert="pouring"),
+    conda:
+        "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(2000),
+        runtime=needs.minutes(120),
+    params:
+        code=flow.code("kinoflow.datasets.published.pouring:convert_pouring"),
+        content=flow.datasets.release_digest,
+        records=flow.datasets.place,
+        scan=flow.datasets.options("scan"),
+        clips="data/{dataset}/clips",
+        data="data/{dataset}",
+        root=flow.datasets.root,
+    shell:
+        "python -m kinoflow convert-pouring --records {params.records:q} --videos {params.clips}"
+        " --labels {output.labels} --splits {output.splits} --log {log}"
+        " && python -m kinoflow lists --root {params.root:q} --data {params.data} --options {params.scan:q}"
+
+
+rule convert_penn_action:
+    input:
+        flow.datasets.originals,
+    output:
+        labels="data/{dataset}/converted/labels.csv",
+        splits="data/{dataset}/converted/splits.csv",
+        classes="data/{dataset}/converted/classes.txt",
+        missing="data/{dataset}/converted/missing.csv",
+    log:
+        "logs/convert_penn_action/{dataset}.log",
+    benchmark:
+        "logs/usage/{dataset}/convert_penn_action.jsonl"
+    wildcard_constraints:
+        dataset=flow.datasets.folders(convert="penn_action"),
+    conda:
+        "../../envs/media.yaml"
+    resources:
+        mem_mb=needs.memory(2000),
+        runtime=needs.minutes(240),
+    params:
+        code=flow.code("kinoflow.datasets.published.penn_action:convert_penn_action"),
+        options=flow.datasets.options("convert", "kind", "release", "phases"),
+        content=flow.datasets.release_digest,
+        release=flow.datasets.part("release"),
+        phases=flow.datasets.part("phases"),
+        scan=flow.datasets.options("scan"),
+        clips="data/{dataset}/clips",
+        data="data/{dataset}",
+        root=flow.datasets.root,
+    shell:
+        "python -m kinoflow convert-penn-action --release {params.release:q} --phases {params.phases:q} --videos {params.clips}"
+        " --labels {output.labels} --splits {output.splits} --classes {output.classes} --missing {output.missing}"
+        " --options {params.options:q} --log {log}"
+        " && python -m kinoflow lists --root {params.root:q} --data {params.data} --options {params.scan:q}"
+
+
+rule cut_finegym:
+    input:
+        flow.datasets.originals,
+    output:
+        labels="data/{dataset}/converted/labels.csv",
+        splits="data/{dataset}/converted/splits.csv",
+        classes="data/{dataset}/converted/classes.txt",
+        missing="data/{dataset}/converted/missing.csv",
+    log:
+        "logs/cut_finegym/{dataset}.log",
+    benchmark:
+        "logs/usage/{dataset}/cut_finegym.jsonl"
+    wildcard_constraints:
+        dataset=flow.datasets.folders(convert="finegym"),
+    conda:
+        "../../envs/media.yaml"
+    threads: 4
+    resources:
+        mem_mb=needs.memory(4000),
+        runtime=needs.minutes(1440),
+    params:
+        code=flow.code("kinoflow.datasets.published.finegym:cut_finegym"),
+        options=flow.datasets.options("convert", "kind", "annotations", "raw"),
+        content=flow.datasets.release_digest,
+        annotations=flow.datasets.part("annotations"),
+        raw=flow.datasets.part("raw"),
+        scan=flow.datasets.options("scan"),
+        clips="data/{dataset}/clips",
+        data="data/{dataset}",
+        root=flow.datasets.root,
+    shell:
+        "python -m kinoflow cut-finegym --annotations {params.annotations:q} --root {params.raw:q} --videos {params.clips}"
+        " --labels {output.labels} --splits {output.splits} --classes {output.classes} --missing {output.missing}"
+        " --options {params.options:q} --workers {threads} --log {log}"
         " && python -m kinoflow lists --root {params.root:q} --data {params.data} --options {params.scan:q}"
 
 

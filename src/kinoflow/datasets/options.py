@@ -6,9 +6,14 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from kinoflow.datasets.kitchen.options import KitchenOptions
-from kinoflow.datasets.published.options import AnnotationFilesOptions
+from kinoflow.datasets.published.options import (
+    AnnotationFilesOptions,
+    FineGymRelease,
+    PennActionRelease,
+    PouringRelease,
+)
 from kinoflow.media.options import NumberedOptions, ProbeOptions
-from kinoflow.options import Form, Name, Options, UserPath, option
+from kinoflow.options import Form, Name, Options, PathBelow, UserPath, option
 
 Column = Annotated[int, Field(ge=0, le=1_000_000)]
 
@@ -41,12 +46,7 @@ class FileOptions(Options):
         "hex",
         pattern=r"^[0-9a-f]{64}$",
     )
-    name: Annotated[str, Form("a relative path: parts separated by /, none of them beginning with a dot")] = option(
-        ...,
-        "path below the dataset's raw folder; none of its parts may begin with a dot",
-        "path",
-        pattern=r"^[^/\\.\x00-\x1f][^/\\\x00-\x1f]*(/[^/\\.\x00-\x1f][^/\\\x00-\x1f]*)*$",
-    )
+    name: PathBelow = option(..., "path below the dataset's raw folder; none of its parts may begin with a dot", "path")
     unpack: bool = option(
         False,
         "unpack the archive (zip, tar, gz, bz2, xz; recognised by content) into a folder beside it, named like it "
@@ -250,6 +250,9 @@ class DatasetOptions(ScanOptions):
         "",
     )
     probe: ProbeOptions = option(ProbeOptions(), "how videos are examined", "")
+    convert: Annotated[PouringRelease | PennActionRelease | FineGymRelease, Field(discriminator="kind")] | None = (
+        option(None, "a published release that the source holds, to be turned into clips, labels and splits first", "")
+    )
     annotations: AnnotatedOptions | None = option(
         None, "labels and splits from the annotation files of a published dataset, in place of tables of your own", ""
     )
@@ -260,10 +263,18 @@ class DatasetOptions(ScanOptions):
     files: FeatureFilesOptions = option(FeatureFilesOptions(), "how feature files are read (content: features)", "")
 
     @model_validator(mode="after")
+    def _clips_are_made_of_files(self) -> Self:
+        if self.convert and (self.source.kind == "kitchen" or self.content != "videos"):
+            raise ValueError("convert: clips are made of a folder's or a download's files, and are videos")
+        if self.convert and self.annotations:
+            raise ValueError("convert: labels and splits come with the release, so leave annotations out")
+        return self
+
+    @model_validator(mode="after")
     def _labels_come_from_one_place(self) -> Self:
         if self.annotated and (self.index.labels or self.index.splits or self.index.class_per_folder):
             raise ValueError(
-                "annotations: labels and splits come from these files, so leave out"
+                f"{'convert' if self.convert else 'annotations'}: labels and splits come from these files, so leave out"
                 " index.labels, index.splits and index.class_per_folder"
             )
         if self.annotated and self.source.kind == "kitchen":
@@ -272,9 +283,9 @@ class DatasetOptions(ScanOptions):
 
     @property
     def annotated(self) -> bool:
-        """Whether labels and splits come from the annotation files of a published dataset."""
+        """Whether labels and splits come from the files of a published dataset."""
         if self.annotations is None:
-            return False
+            return self.convert is not None
         fetched = self.annotations.kind == "crosstask" and self.source.kind == "download"
         return fetched or self.annotations.path is not None
 

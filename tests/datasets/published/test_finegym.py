@@ -10,7 +10,7 @@ from tests.datasets.published.releases import finegym
 from kinoflow.datasets.published.files import Files
 from kinoflow.datasets.published.finegym import chosen, class_names, cut_finegym, frame_labels
 from kinoflow.datasets.published.options import FineGymOptions
-from kinoflow.errors import DataError
+from kinoflow.errors import ConfigError, DataError
 from kinoflow.media.decode import decode_video
 from kinoflow.media.options import FramesOptions
 from kinoflow.media.write import write_video
@@ -108,6 +108,28 @@ def test_a_clip_begins_at_its_very_time_and_not_at_a_key_frame(raw, tmp_path):
     numbers = (frames[:, 180, 320].mean(-1) - 40) / 2  # frame of the raw video that is shown
     expected = np.floor((1.0 + np.arange(40) / 25) * 30 + 0.03)
     assert np.abs(numbers - expected).max() <= 1 and numbers[0] == 30
+
+
+def test_clips_of_another_conversion_in_the_folder_are_unused(raw, tmp_path):
+    annotations = finegym(tmp_path / "a", ANNOTATION, TRAIN, VAL)
+    cut(tmp_path, annotations, raw, additional=True)
+    _, splits, *_ = cut(tmp_path, annotations, raw)
+    floor = f"{VIDEO}_E_000003_000004.mp4"
+    assert [row["split"] for row in splits if row["video"] == floor] == ["unused"]
+
+
+def test_workers_change_no_byte(raw, tmp_path):
+    annotations, folders = finegym(tmp_path / "a", ANNOTATION, TRAIN, VAL), (tmp_path / "one", tmp_path / "three")
+    for folder, workers in zip(folders, (1, 3), strict=True):
+        names = [folder / name for name in ("videos", "labels.csv", "splits.csv")]
+        folder.mkdir()
+        cut_finegym(annotations, raw, *names, FineGymOptions(), workers=workers)
+    one, three = (
+        {path.name: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()} for folder in folders
+    )
+    assert len(one) > 4 and one == three
+    with pytest.raises(ConfigError, match="--workers"):
+        cut_finegym(annotations, raw, *names, FineGymOptions(), workers=0)
 
 
 def test_events_without_elements_are_cut_on_demand(raw, tmp_path):

@@ -257,6 +257,12 @@ def test_files_that_are_no_challenge_are_refused(tmp_path):
         (tmp_path / "c.json").write_text(text)
         with pytest.raises(DataError, match="no challenge file"):
             read_challenge(tmp_path / "c.json")
+    write_challenge(tmp_path / "c.zip", "ek100", ["a"], np.zeros((1, 6), np.float32), tiny.CLASSES)
+    content = bytearray((tmp_path / "c.zip").read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 148  # made by a version of ZIP that is yet to come
+    (tmp_path / "c.zip").write_bytes(content)
+    with pytest.raises(DataError, match="no challenge file.*version 14.8"):
+        read_challenge(tmp_path / "c.zip")
 
 
 # ---------------------------------------------------------------- tables of errors, summaries

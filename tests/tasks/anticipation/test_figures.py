@@ -1,5 +1,7 @@
 """The report's section on students."""
 
+import json
+
 import numpy as np
 import pytest
 from tests.tasks.anticipation import world as tiny
@@ -35,7 +37,8 @@ def study(world, train, tmp_path_factory):
             writer.add(video, np.random.default_rng(0).integers(0, 256, (80, 24, 24, 3), np.uint8), np.arange(80) / 4)
 
     def make(**more):
-        wanted = AnticipationSectionOptions(pairs=more.pop("pairs", {"taught": "base"}), videos=2)
+        pairs, together = more.pop("pairs", {"taught": "base"}), more.pop("together", {})
+        wanted = AnticipationSectionOptions(pairs=pairs, together=together, videos=2)
         lists = {key: sorted(folder.glob(f"*/seed-*/{file}")) for key, file in FILES.items()}
         lists |= {"histories": sorted(folder.glob("*/seed-*/history.csv"))} | more.pop("files", {})
         models = sorted(folder.glob("*/seed-*/model.safetensors"))
@@ -87,6 +90,23 @@ def test_the_section_is_the_same_every_time_and_needs_no_frames_features_or_pair
     bare = study(pairs={}, features=None, frames=None)
     assert not [block for block in bare.blocks if isinstance(block, Figure) and block.image]
     assert "Where it looks" not in {block.text for block in bare.blocks if isinstance(block, Heading)}
+
+
+def test_sums_and_means_of_students_have_a_table(study, tmp_path):
+    for seed in (0, 1):
+        for room, action in (
+            ("fusions", {"top1": 0.25 + seed / 10}),
+            ("summaries", {"top1": {"mean": 0.5, "tests": 2}}),
+        ):
+            (tmp_path / f"{room}/both/seed-{seed}").mkdir(parents=True)
+            (tmp_path / f"{room}/both/seed-{seed}/metrics.json").write_text(json.dumps({"action": action}))
+    files = {room: sorted(tmp_path.glob(f"{room}/*/*/metrics.json")) for room in ("fusions", "summaries")}
+    found = study(together={"fusions.both": "base + 2 taught"}, **files)
+    (table,) = (block for block in found.blocks if isinstance(block, Table) and block.caption == "Students together")
+    assert [row[:4] for row in table.rows] == [
+        ("both", "base + 2 taught", 2, "30.0% (25.0–35.0)"),
+        ("both", "", 2, "50.0% (50.0–50.0)"),
+    ]
 
 
 def test_pairs_of_unknown_runs_and_missing_files_are_refused(study, tmp_path):

@@ -9,7 +9,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -24,7 +23,6 @@ from kinoflow.tasks.anticipation import records as recording
 from kinoflow.tasks.anticipation import teacher as teaching
 from kinoflow.tasks.anticipation import teacher_train as stage
 from kinoflow.tasks.anticipation.combine import teacher_combine
-from kinoflow.tasks.anticipation.ensemble import TeacherAttention
 from kinoflow.tasks.anticipation.pretrain import teacher_pretrain
 from kinoflow.tasks.anticipation.teacher import balanced_weights, loss
 from kinoflow.tasks.anticipation.teacher_records import teacher_records
@@ -74,89 +72,6 @@ def test_equal_weights_are_no_weights_and_what_has_no_label_does_not_count(seed,
     wanted = loss(scores[known], labels[known])
     torch.testing.assert_close(loss(scores, labels), wanted)
     torch.testing.assert_close(loss(scores, labels, torch.full((4,), weight)), wanted)
-
-
-# ---------------------------------------------------------------- ensembles
-
-
-def test_ensembles_are_those_of_the_published_code():
-    golden = {name: torch.from_numpy(value) for name, value in np.load(GOLDEN / "ensemble.npz").items()}
-    logits, features = golden["teacher_logits"], golden["teacher_feats"]
-    made = [some_records(each.numpy()) for each in logits.unbind(1)]
-    np.testing.assert_allclose(recording.combine(made, "mean").logits, golden["mean"], atol=1e-6)
-    np.testing.assert_allclose(recording.combine(made, "max").logits, golden["maxpool"], atol=1e-6)
-    attention = TeacherAttention(12, int(golden["num_heads"])).double()
-    attention.load_state_dict({name: golden[f"w.{name}"] for name in ("in_proj_weight", "in_proj_bias")})
-    found, weights = attention(golden["student_feat"], features, logits)
-    np.testing.assert_allclose(weights.detach(), golden["attn_weights"], rtol=0, atol=1e-10)
-    np.testing.assert_allclose(found.detach(), golden["attention"], rtol=0, atol=1e-10)
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.integers(0, 99))
-def test_equal_teachers_are_that_teacher_and_weights_add_up(seed):
-    rng = np.random.default_rng(seed)
-    logits = rng.normal(size=(3, 4)).astype(np.float32)
-    for how in ("mean", "max"):
-        np.testing.assert_allclose(recording.combine([some_records(logits)] * 3, how).logits, logits, rtol=1e-6)
-    query, features = (torch.from_numpy(rng.normal(size=size)).float() for size in ((3, 8), (3, 2, 8)))
-    found, weights = TeacherAttention(8, 2)(query, features, torch.from_numpy(logits)[:, None].repeat(1, 2, 1))
-    torch.testing.assert_close(weights.sum(1), torch.ones(3))
-    np.testing.assert_allclose(found.detach(), logits, rtol=1e-5, atol=1e-6)
-
-
-def some_records(logits: np.ndarray, uids: tuple[str, ...] = (), **more) -> recording.Records:
-    rows, classes = logits.shape
-    names = list(uids) or [f"u{i}" for i in range(rows)]
-    values = {"dataset": "toy", "policy": "order"} | more
-    kinds = tuple(f"c{i}" for i in range(classes))
-    past = np.full((rows, 2), -1)
-    return recording.Records(
-        names, kinds, logits, np.ones((rows, 3)), past, np.zeros(rows), np.zeros(rows), **values, about={"last": 2}
-    )
-
-
-def test_teachers_of_other_segments_or_policies_are_not_combined():
-    logits = np.zeros((2, 3))
-    one = some_records(logits, ("a", "b"))
-    turned = recording.combine([one, some_records(np.eye(2, 3), ("b", "a"))], "mean")
-    np.testing.assert_allclose(turned.logits, np.eye(2, 3)[::-1] / 2)
-    for other in (some_records(logits, ("a", "c")), some_records(logits, ("a", "b"), policy="ended")):
-        with pytest.raises(DataError):
-            recording.combine([one, other], "mean")
-
-
-# ---------------------------------------------------------------- records
-
-
-def test_records_come_back_and_the_same_records_are_the_same_bytes(tmp_path):
-    made = some_records(np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32), ("ä", "b", "c"))
-    for name in ("one.h5", "two.h5"):
-        recording.write_records(tmp_path / name, made)
-    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
-    again = recording.read_records(tmp_path / "one.h5")
-    assert (again.uids, again.classes, again.dataset, again.policy, again.about) == (
-        made.uids,
-        made.classes,
-        "toy",
-        "order",
-        {"last": 2},
-    )
-    np.testing.assert_array_equal(again.logits, made.logits)
-    assert again.find(["c", "nobody", "ä"]).tolist() == [2, -1, 0]
-
-
-def test_records_of_another_dataset_and_files_that_are_none_are_refused(tmp_path):
-    made = some_records(np.zeros((1, 3)))
-    with pytest.raises(DataError, match="these records are of toy with 3 classes"):
-        recording.check_dataset(made, toy.CLASSES, tmp_path / "r.h5")
-    with h5py.File(tmp_path / "other.h5", "w") as file:
-        file["uid"] = 1
-    with pytest.raises(DataError, match="no teacher records"):
-        recording.read_records(tmp_path / "other.h5")
-    (tmp_path / "text.h5").write_text("x")
-    with pytest.raises(DataError, match="cannot be read"):
-        recording.read_records(tmp_path / "text.h5")
 
 
 # ---------------------------------------------------------------- training
@@ -269,6 +184,36 @@ def test_tiny_bert_is_pretrained_and_finetuned(world, tmp_path):
     assert 0 <= tell(world, tmp_path, model)["teacher"]["action"]["top5"] <= 1
 
 
+def test_published_weights_in_a_folder_are_not_part_of_what_is_written(world, tmp_path):
+    folder = tmp_path / "weights"
+    published(folder)
+    told = options(encoder={"model": "bert", "weights": str(folder)}, training={"epochs": 1})
+    bare = options(encoder={"model": "bert"}, training={"epochs": 1})
+    by_name = train(world, tmp_path / "a", told)
+    folder.rename(tmp_path / "moved")
+    by_flag = train(world, tmp_path / "b", bare, weights=tmp_path / "moved")
+    (one, _), (two, about) = (checkpoint.read(path) for path in (by_name, by_flag))
+    assert all(torch.equal(one[name], two[name]) for name in one) and about["tokens"]["kind"] == "subwords"
+    assert str(tmp_path) not in json.dumps(about)
+    drawn, _ = checkpoint.read(train(world, tmp_path / "c", bare))
+    assert drawn.keys() != two.keys() or not torch.equal(drawn["heads.action.weight"], two["heads.action.weight"])
+
+
+def published(folder: Path) -> None:
+    """Write weights and a tokenizer as they are published."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+
+    words = ["[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]", "<v>", "<a>", *toy.VERBS, *toy.NOUNS]
+    made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(dict.fromkeys(words))}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "cls", "sep", "mask", "unk")}
+    PreTrainedTokenizerFast(tokenizer_object=made, **special).save_pretrained(folder)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    torch.manual_seed(0)
+    BertForMaskedLM(BertConfig(vocab_size=len(words), max_position_embeddings=64, **sizes)).save_pretrained(folder)
+
+
 def test_what_a_teacher_cannot_know_is_counted(world, tmp_path, caplog):
     """A class that only the test has, and histories of eight actions for a model of five tokens."""
     table = read_classes(world / "classes.json")
@@ -314,7 +259,6 @@ def test_options_that_do_not_fit_the_data_are_refused(world, tmp_path):
         ("train_on: no segment", options(train_on=["nothing"]), {}),
         ("hold_out: no segment", options(hold_out=["k9"]), {}),
         ("corpus: there is no corpus", options(corpus=True), {}),
-        ("policy ended", options(encoder={"causal": True}, prefixes=True, history={"policy": "ended"}), {}),
     ):
         with pytest.raises(ConfigError, match=said):
             train(world, tmp_path, wrong, **more)
@@ -325,6 +269,18 @@ def test_options_that_do_not_fit_the_data_are_refused(world, tmp_path):
             options(),
             pretrained=train(world, tmp_path, options(training={"steps": 1, "epochs": None})),
         )
+
+
+@pytest.mark.parametrize(
+    "said, wrong",
+    [
+        ("with policy ended a history is no prefix", {"encoder": {"causal": True}, "history": {"policy": "ended"}}),
+        ("needs encoder.causal", {"encoder": {"causal": False}}),
+    ],
+)
+def test_prefixes_that_are_no_histories_are_refused_with_the_options(said, wrong):
+    with pytest.raises(ValueError, match=said):
+        TeacherOptions.model_validate({"prefixes": True, **wrong})
 
 
 def test_held_out_recordings_are_tested_on_and_not_learnt_from(world, tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kinoflow.datasets.splits import UNUSED
 from kinoflow.errors import DataError
 from kinoflow.progress import log
 from kinoflow.store import tables
@@ -81,8 +82,11 @@ def make(folder: Path, clip: str, key: str, frames: Callable[[], Iterable[np.nda
     return True
 
 
-def write_tables(labels: Path, splits: Path, clips: Iterable[Clip]) -> None:
-    """Write the tables of labels and splits of clips, sorted by name; DataError if a name stands twice or there is none."""
+def write_tables(labels: Path, splits: Path, clips: Iterable[Clip], videos: Path) -> None:
+    """Write the tables of labels and splits of clips, sorted by name; DataError if a name stands twice or there is none.
+
+    videos: the folder of the clips; those of another conversion or an older release in it become unused ones
+    """
     found = sorted(clips, key=lambda clip: clip.name)
     twice = next((clip.name for clip, other in pairwise(found) if clip.name == other.name), None)
     if twice:
@@ -90,8 +94,10 @@ def write_tables(labels: Path, splits: Path, clips: Iterable[Clip]) -> None:
     if not found:
         raise DataError(f"{labels}: there is no clip to write; look at what is missing")
     tables.write(labels, (row for clip in found for row in rows_of(clip)), Labelled)
-    sides = (Side(video=c.file, split=c.split, recording=c.recording or c.file, task=c.task) for c in found)
-    tables.write(splits, sides, Side)
+    sides = [Side(video=c.file, split=c.split, recording=c.recording or c.file, task=c.task) for c in found]
+    others = {path.name for path in videos.glob("[!.]*.mp4")} - {clip.file for clip in found}
+    sides += [Side(video=name, split=UNUSED, recording=name) for name in others]
+    tables.write(splits, sorted(sides, key=lambda side: side.video), Side)
 
 
 def rows_of(clip: Clip) -> Iterator[Labelled]:

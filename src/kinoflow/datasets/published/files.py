@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from kinoflow.datasets.listing import scan
 from kinoflow.errors import DataError
-from kinoflow.store.files import parse_json, sha256_of
+from kinoflow.store.files import parse_json, quick_hash, sha256_of
 
+PICTURES = (".jpg", ".jpeg", ".png")
 ANNOTATIONS = r".+\.(txt|csv|json|exc)|(data|index)\..+"  # the last two are WordNet's
 
 
@@ -69,6 +71,24 @@ def digest(folder: str | os.PathLike, paths: Iterable[Path]) -> str:
     """Return 16 hexadecimal digits that stand for files below a folder: their names and content."""
     lines = sorted(f"{path.relative_to(folder)}\0{sha256_of(path)}\0" for path in paths)
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def digest_of_release(folder: str) -> str:
+    """Return 16 hexadecimal digits that stand for all files below a folder.
+
+    Those of pictures, of which there are many, are names and sizes; of others also three samples of the content.
+    """
+    sizes = {name: size for name, (size, _) in scan(folder, 1)["000"].items()}
+    lines = (f"{name}\0{sizes[name]} {_samples(folder, name)}\0" for name in sorted(sizes, key=os.fsencode))
+    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()[:16]
+
+
+def _samples(folder: str, name: str) -> str:
+    """Return a hash of samples of a file; "" for pictures, and for what cannot be read: the conversion names it."""
+    try:
+        return "" if name.lower().endswith(PICTURES) else quick_hash(Path(folder, name))
+    except OSError:
+        return ""
 
 
 def _name(entry: os.DirEntry) -> str:

@@ -10,7 +10,8 @@ has several (vaults) is what is labelled.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from kinoflow.datasets.published.clips import FPS, Clip, make, safe_name, write_
 from kinoflow.datasets.published.files import Files, lines, read_json
 from kinoflow.datasets.published.media import Missing, report
 from kinoflow.datasets.published.options import FineGymOptions
-from kinoflow.errors import DataError
+from kinoflow.errors import ConfigError, DataError
 from kinoflow.progress import Progress, log
 from kinoflow.stage import Folder, Out, State
 from kinoflow.store.files import key_of, quick_hash, write_text
@@ -59,6 +60,7 @@ def cut_finegym(
     options: FineGymOptions,
     classes: Out | None = None,
     missing: Out | None = None,
+    workers: int = 1,
 ) -> None:
     """Cut the event clips of FineGym (640 x 360, 25 frames a second) and write tables for `kinoflow index`.
 
@@ -72,7 +74,10 @@ def cut_finegym(
     splits: the table of splits to write: train and validation; an event is its clips' task
     classes: the list of elements to write, one a line, in their order
     missing: a table to write of the clips that cannot be cut: split, clip, action, reason
+    workers: clips that are cut at the same time
     """
+    if workers < 1:
+        raise ConfigError(f"--workers: {workers} threads cut nothing; give 1 or more")
     files = Files(annotations)
     known = _annotation(files)
     names = class_names(files, options.classes)
@@ -86,15 +91,14 @@ def cut_finegym(
         log.warning(text, elsewhere, both)
     clips, lost = [], []
     with Progress("cut-finegym", total=len(events), items="clips") as progress:
-        for event in events:
-            found = _cut(event, known[event.video][event.event], listed[event.split], names, root, videos)
+        for found in _all(lambda each: _cut(each, known, listed[each.split], names, root, videos), events, workers):
             if isinstance(found, Clip):
                 clips.append(found)
             else:
                 lost.append(found)
             progress.step()
     report(missing, lost, len(events))
-    write_tables(labels, splits, clips)
+    write_tables(labels, splits, clips, videos)
     if classes:
         write_text(classes, "".join(f"{name}\n" for name in names))
     log.info("%d clips, %d missing", len(clips), len(lost))
@@ -226,15 +230,25 @@ def frame_labels(
 # ---------------------------------------------------------------- cutting
 
 
+def _all(cut: Callable[[Event], Clip | Missing], events: list[Event], workers: int) -> Iterator[Clip | Missing]:
+    """Cut; yield what becomes of each event, in their order."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from pool.map(cut, events)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def _cut(
     event: Event,
-    told: Mapping[str, Any],
+    known: Mapping[str, Mapping[str, Any]],
     listed: Mapping[str, int],
     names: Sequence[str],
     root: Path,
     videos: Path,
 ) -> Clip | Missing:
     """Make a clip; Missing if its video is gone, unreadable, or ends before it."""
+    told = known[event.video][event.event]
     action = EVENTS.get(told["event"], f"event {told['event']}")
     name = safe_name(event.name, "the annotation json")
     path = next((root / f"{event.video}{end}" for end in SUFFIXES if (root / f"{event.video}{end}").is_file()), None)

@@ -1,8 +1,8 @@
-"""Options of the stages that read the annotation files of published recognition datasets."""
+"""Options of the stages that read the files of published datasets."""
 
 from typing import Literal
 
-from kinoflow.options import Options, option
+from kinoflow.options import Options, PathBelow, option
 
 
 class AnnotationFilesOptions(Options):
@@ -70,6 +70,28 @@ class FineGymOptions(Options):
 
     classes: Literal[99, 288] = option(99, "the elements that are labelled: those of Gym99 or of Gym288", "classes")
     additional: bool = option(False, "cut events without a labelled element too, for training without labels", "")
+
+
+class PouringRelease(Options):
+    """The TFRecord files of Pouring, in the source's folder or in folders in it."""
+
+    kind: Literal["pouring"] = option(..., "Pouring's TFRecord files", "")
+
+
+class PennActionRelease(PennActionOptions):
+    """Penn Action, and the phase labels that TCC's authors share."""
+
+    kind: Literal["penn_action"] = option(..., "frames and labels of Penn Action, and phase labels", "")
+    release: PathBelow = option("Penn_Action", "sub-folder of the source with the folders frames and labels", "path")
+    phases: PathBelow = option("labels_dir", "sub-folder with the phase labels: train and val", "path")
+
+
+class FineGymRelease(FineGymOptions):
+    """FineGym's annotation files and its long videos."""
+
+    kind: Literal["finegym"] = option(..., "annotation files and long videos of FineGym", "")
+    annotations: PathBelow = option("annotations", "sub-folder of the source with the annotation files", "path")
+    raw: PathBelow = option("raw", "sub-folder with the long videos", "path")
 
 
 class VideoAnnotationsOptions(Options):

@@ -9,7 +9,7 @@
 import os
 import re
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from kinoflow.datasets.published.clips import Clip, make, safe_name, write_table
 from kinoflow.datasets.published.media import Missing, report
 from kinoflow.datasets.published.options import PennActionOptions
 from kinoflow.errors import DataError
+from kinoflow.media.isolate import StoppedError, isolated
 from kinoflow.progress import Progress, log
 from kinoflow.stage import Folder, Out, State
 from kinoflow.store.files import key_of, write_text
@@ -40,6 +41,7 @@ ACTIONS = (
 )
 PHASES = dict(zip(ACTIONS, (4, 3, 2, 3, 6, 3, 4, 2, 2, 2, 4, 3, 4), strict=True))
 SPLITS = {"train": "train", "val": "validation"}
+SECONDS, MEGABYTES = 30, 1000  # limits of reading a MATLAB file of some kB
 
 
 def convert_penn_action(
@@ -75,7 +77,7 @@ def convert_penn_action(
                 lost.append(found)
             progress.step()
     report(missing, lost, len(wanted))
-    write_tables(labels, splits, clips)
+    write_tables(labels, splits, clips, videos)
     if classes:
         there = {clip.action for clip in clips}
         write_text(classes, "".join(f"{action}\n" for action in ACTIONS if action in there))
@@ -136,20 +138,24 @@ def _convert(
 
 
 def _action_of(path: Path) -> str:
-    """Return the action that a MATLAB file of the release names."""
+    """Return the action that a MATLAB file of the release names. SciPy may crash on a damaged one, so a child reads it."""
     from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
 
     try:
-        return str(np.ravel(loadmat(path, variable_names=["action"])["action"])[0])
-    except (OSError, ValueError, KeyError, IndexError, NotImplementedError, MatReadError, TypeError):
+        return isolated(_named_action, loadmat, path, seconds=SECONDS, megabytes=MEGABYTES)
+    except StoppedError:
         raise DataError(f"{path}: this is no MATLAB file with a field action; unpack the release again") from None
+
+
+def _named_action(loadmat: Callable[..., dict], path: Path) -> str:
+    return str(np.ravel(loadmat(path, variable_names=["action"])["action"])[0])
 
 
 def _phases(path: Path, action: str) -> np.ndarray:
     """Return the phase of each frame, (L,) int64."""
     try:
-        found = np.load(path, allow_pickle=False)
+        with open(path, "rb") as file:  # np.load takes other formats for one
+            found = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, tokenize.TokenError):
         raise DataError(f"{path}: this is no file of phase labels (a NumPy array of numbers); fetch it again") from None
     numbers = np.ravel(found)

@@ -41,7 +41,7 @@ def convert_pouring(records: Folder, videos: State, labels: Out, splits: Out) ->
             for number, example in enumerate(examples(path)):
                 clips.append(_convert(example, split, videos, f"{path}, record {number}"))
             progress.step()
-    write_tables(labels, splits, clips)
+    write_tables(labels, splits, clips, videos)
     log.info("%d clips", len(clips))
 
 

@@ -18,6 +18,7 @@ from kinoflow.datasets.actions import Classes
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.metrics.anticipation import best_k, marginalise
 from kinoflow.store.files import parse_json, write_bytes
+from kinoflow.store.unpack import DAMAGE, UNREADABLE
 
 MEMBER = "test.json"
 BEST = 100  # actions that are told
@@ -115,7 +116,7 @@ def read_challenge(path: Path) -> Challenge:
         return Challenge(content["version"], list(results), np.array(verb), np.array(noun), action)
     except OSError as error:
         raise DataError(f"{path}: this challenge file cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (*DAMAGE, *UNREADABLE, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: this is no challenge file of anticipation: {error}") from None
 
 

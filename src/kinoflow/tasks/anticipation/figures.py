@@ -12,7 +12,7 @@ from kinoflow.errors import ConfigError
 from kinoflow.metrics.anticipation import gains as class_gains
 from kinoflow.progress import log
 from kinoflow.report import section as sections
-from kinoflow.report.results import labels_seen, told
+from kinoflow.report.results import at, labels_seen, numbers, placed, told
 from kinoflow.report.section import Block, Callout, Column, Figure, Heading, Section, Table, Text, code
 from kinoflow.stage import Folder, In, Out
 from kinoflow.tasks.anticipation import data, drawing
@@ -40,6 +40,8 @@ def anticipation_section(
     features: list[In] | None = None,
     root: Folder | None = None,
     frames: list[In] | None = None,
+    fusions: list[In] | None = None,
+    summaries: list[In] | None = None,
 ) -> None:
     """Make the report's section on the students of a dataset.
 
@@ -54,6 +56,8 @@ def anticipation_section(
     features: the shards of features, for the picture of attention; without them there is none
     root: a folder of feature files, in place of shards
     frames: shards of the dataset's frames, for pictures of what was seen; without them there are none
+    fusions: the measures of sums of students, at places alike
+    summaries: the means over students or sums, at places alike
     """
     runs = read_runs(metrics, histories, predictions, scores, models)
     table = read_classes(classes)
@@ -62,6 +66,7 @@ def anticipation_section(
     blocks: list[Block] = [
         *_opening(runs, pairs, options),
         _results(runs, pairs),
+        *_together(fusions or (), summaries or (), options),
         *_gains(pairs, table),
         *_errors(runs, pairs),
         *_correlated(pairs[0][0] if pairs else best_run(runs)),
@@ -169,6 +174,26 @@ def _results(runs: Sequence[Run], pairs: Sequence[Pair]) -> Table:
         " actions that training has most of.",
     )
     return Table("Next actions foreseen", columns, tuple(rows), notes=notes, highlight=(best,) if len(runs) > 1 else ())
+
+
+def _together(fusions: Sequence[Path], summaries: Sequence[Path], options: AnticipationSectionOptions) -> list[Block]:
+    found: dict[tuple[str, str], list[dict]] = {}
+    for kind, paths in (("fusions", fusions), ("summaries", summaries)):
+        for (name, _), path in placed(paths).items():
+            found.setdefault((kind, name), []).append(numbers(path))
+    if not found:
+        return []
+    columns = (
+        *(Column("name", "name"), Column("what"), Column("seeds", "number", "d")),
+        *(Column(title, "number") for _, title in MEASURES),
+    )
+    rows = []
+    for (kind, name), seeds in found.items():
+        last = ("mean",) if kind == "summaries" else ()
+        cells = ([at(each, ("action", key, *last)) for each in seeds] for key, _ in MEASURES)
+        shares = (told(value for value in values if value is not None) for values in cells)
+        rows.append((name, options.together.get(f"{kind}.{name}", ""), len(seeds), *shares))
+    return [Table("Students together", columns, tuple(rows), notes=("Mean over seeds, and the lowest and highest.",))]
 
 
 def _gains(pairs: Sequence[Pair], table: Classes) -> list[Block]:

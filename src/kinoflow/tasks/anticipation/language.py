@@ -56,7 +56,8 @@ class Language(nn.Module):
 
     def about(self) -> dict[str, Any]:
         """Return what makes it again, as JSON values."""
-        return {"kind": self.kind, "config": json.loads(self.model.config.to_json_string(use_diff=False))}
+        values = json.loads(self.model.config.to_json_string(use_diff=False))
+        return {"kind": self.kind, "config": {name: v for name, v in values.items() if name != "_name_or_path"}}
 
 
 def tiny(options: EncoderOptions, tokens: Tokens) -> Language:

@@ -369,4 +369,7 @@ class AnticipationSectionOptions(Options):
     seen: dict[Name, str] = option({}, "what labels the networks had seen that made each run's features, by run", "")
     policies: dict[Name, str] = option({}, "history policy of each run's teacher, by name", "")
     pairs: dict[Name, Name] = option({}, "runs with a teacher, and the same run without one: {with: without}", "")
+    together: dict[str, str] = option(
+        {}, "of what each sum (fusions) and mean (summaries) of runs is made, by name", ""
+    )
     videos: int = option(3, "test videos that are shown", "videos", ge=0, le=50)

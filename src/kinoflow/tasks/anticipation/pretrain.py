@@ -15,7 +15,8 @@ from kinoflow.datasets.actions import Classes
 from kinoflow.errors import DataError
 from kinoflow.options import resolved
 from kinoflow.progress import log
-from kinoflow.stage import In, Out, State
+from kinoflow.stage import Folder, In, Out, State
+from kinoflow.store.folders import content_hash
 from kinoflow.tasks.anticipation import teacher as teaching
 from kinoflow.tasks.anticipation.encoder import draw
 from kinoflow.tasks.anticipation.language import Language
@@ -39,6 +40,7 @@ def teacher_pretrain(
     options: PretrainOptions,
     seed: int = 0,
     classes: In | None = None,
+    weights: Folder | None = None,
     device: str = "auto",
     code: str = "",
 ) -> None:
@@ -50,6 +52,7 @@ def teacher_pretrain(
     place: the folder for the state of the training; gone when it is done
     seed: of the first weights, the order of sequences, masks and dropout
     classes: a table of classes whose words the vocabulary is to have, too
+    weights: a folder with published weights and their tokenizer, in place of encoder.weights
     device: cpu, cuda, or auto: CUDA where there is some
     code: fingerprint of the stage's code; found out if not given
     """
@@ -62,7 +65,8 @@ def teacher_pretrain(
     known = read_classes(classes).texts if classes else ()
     # The next action is one of the corpus's own, whatever a dataset calls it.
     table = Classes("corpus", 1.0, tuple(texts), tuple(texts))
-    network, tokens = teaching.built(options.encoder, table, {"action": len(texts)}, [list(known)], seed)
+    encoder = teaching.begun_with(options.encoder, weights)
+    network, tokens = teaching.built(encoder, table, {"action": len(texts)}, [list(known)], seed)
     about = {
         "room": teaching.LANGUAGE,
         "options": options.model_dump(mode="json"),
@@ -70,7 +74,8 @@ def teacher_pretrain(
         **teaching.about_encoder(options.encoder, network.encoder, tokens),
     }
     paths = [corpus, *([classes] if classes else [])]
-    with workplace(place, paths, resolved(options), seed, code) as mine:
+    begun = content_hash(weights) if weights else ""
+    with workplace(place, paths, resolved(options), seed, begun, code) as mine:
         told = (MaskedTraining if options.objective == "masked" else NextTraining)(network, tokens, table, lines, seed)
         rows = fit(
             told,

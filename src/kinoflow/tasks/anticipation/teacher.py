@@ -136,6 +136,11 @@ def collate(lines: Sequence[Line], pad: int, classes: Classes) -> dict[str, Any]
 # ---------------------------------------------------------------- using one
 
 
+def begun_with(options: EncoderOptions, weights: Path | None) -> EncoderOptions:
+    """Return the options with the folder of published weights that a stage was given, if it was."""
+    return options.model_copy(update={"weights": str(weights)}) if weights else options
+
+
 @dataclass(frozen=True)
 class Trained:
     """A teacher and all that is needed to use it."""
@@ -176,9 +181,9 @@ def built(
 
     lines: sequences of action texts of a corpus, whose words the vocabulary has too.
     """
-    if options.weights != "none":
-        vocabulary: Tokens = texts.published(options.weights)
-        encoder: nn.Module = language.published(options.weights, vocabulary, options.model)
+    if options.source:
+        vocabulary: Tokens = texts.published(options.source)
+        encoder: nn.Module = language.published(options.source, vocabulary, options.model)
         model = Teacher(encoder, heads)
         draw(model.heads, seed)
         return model, vocabulary

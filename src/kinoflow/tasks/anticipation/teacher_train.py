@@ -14,11 +14,12 @@ from kinoflow.errors import ConfigError, DataError
 from kinoflow.metrics.anticipation import class_mean_top1, top_ks
 from kinoflow.options import resolved
 from kinoflow.progress import log
-from kinoflow.stage import In, Out, State
+from kinoflow.stage import Folder, In, Out, State
+from kinoflow.store.folders import content_hash
 from kinoflow.tasks.anticipation import teacher as teaching
 from kinoflow.tasks.anticipation.histories import Histories, histories
 from kinoflow.tasks.anticipation.teacher import Line, Teacher, Trained
-from kinoflow.tasks.anticipation.text_options import HistoryOptions, TeacherOptions
+from kinoflow.tasks.anticipation.text_options import TeacherOptions
 from kinoflow.tasks.anticipation.tokens import Tokens, Words, read_lines
 from kinoflow.training import checkpoint
 from kinoflow.training.devices import arithmetic
@@ -40,6 +41,7 @@ def teacher_train(
     seed: int = 0,
     pretrained: In | None = None,
     corpus: In | None = None,
+    weights: Folder | None = None,
     dataset: str = "",
     device: str = "auto",
     code: str = "",
@@ -55,6 +57,7 @@ def teacher_train(
     pretrained: a language model of `kinoflow teacher-pretrain` to begin with; its sizes and vocabulary hold
     corpus: sequences of actions of `kinoflow text-corpus`; its words are part of the vocabulary, and with options.corpus the
         teacher learns from it too
+    weights: a folder with published weights and their tokenizer, in place of encoder.weights
     dataset: its name, where it is not the one in the table of classes
     device: cpu, cuda, or auto: CUDA where there is some
     code: fingerprint of the stage's code; found out if not given
@@ -70,7 +73,7 @@ def teacher_train(
     if pretrained:
         network, tokens = teaching.from_language(pretrained, table, heads, seed)
     else:
-        network, tokens = teaching.built(options.encoder, table, heads, lines, seed)
+        network, tokens = teaching.built(teaching.begun_with(options.encoder, weights), table, heads, lines, seed)
     examples = examples_of(rows, made, table, tokens, options, network, sides.train, lines if options.corpus else [])
     about = {
         "room": teaching.ROOM,
@@ -84,7 +87,8 @@ def teacher_train(
     trained = Trained(network, tokens, table, options.history, about["options"], about)
     check = Check.of(trained, rows, made, sides.held)
     known = [path for path in (actions, classes, pretrained, corpus) if path]
-    with workplace(place, known, resolved(options), seed, dataset, code) as mine:
+    begun = content_hash(weights) if weights else ""
+    with workplace(place, known, resolved(options), seed, dataset, begun, code) as mine:
         told = TeacherTraining(trained, examples, weights_of(rows, sides.train, table, options, heads), options, check)
         with arithmetic(torch.device("cpu"), options.training.threads):
             first = told.validate()
@@ -218,7 +222,7 @@ def examples_of(
 ) -> Examples:
     """Return the samples of the rows where ``train`` is true, and of the lines of a corpus.
 
-    Raises ConfigError where prefixes are asked for and histories are none, DataError if no line has a known action.
+    Raises ConfigError where prefixes are asked of a model that sees both sides, DataError if no line has a known action.
     """
     number = {text: i for i, text in enumerate(table.texts)}
     corpus = [(line, [number.get(text, teaching.NONE) for text in line]) for line in lines]
@@ -232,7 +236,7 @@ def examples_of(
             )
     causal, most = network.encoder.causal, network.encoder.length
     if options.prefixes:
-        _check_prefixes(options.history, network, tokens)
+        _check_prefixes(network, tokens)
         videos = [np.flatnonzero(train & (rows.video == video)) for video in dict.fromkeys(rows.video[train])]
         sequences = [([table.texts[a] for a in rows.action[places]], rows.action[places].tolist()) for places in videos]
         return Stretches([*sequences, *corpus], options.history.last, tokens, most)  # type: ignore[arg-type]
@@ -246,11 +250,7 @@ def examples_of(
     return Fixed(found)
 
 
-def _check_prefixes(options: HistoryOptions, network: Teacher, tokens: Tokens) -> None:
-    if options.policy != "order":
-        raise ConfigError(
-            f"prefixes: with policy {options.policy} a history is no prefix of its video; set prefixes: false, or policy: order"
-        )
+def _check_prefixes(network: Teacher, tokens: Tokens) -> None:
     if not (network.encoder.causal and isinstance(tokens, Words)):
         raise ConfigError("prefixes: the language model sees both sides; take a causal one, or set prefixes: false")
 

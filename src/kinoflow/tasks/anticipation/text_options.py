@@ -81,7 +81,7 @@ class EncoderOptions(Options):
     weights: Literal["none"] | UserPath = option(
         "none",
         "none: drawn from the seed, sizes as below, a vocabulary of our own; else a folder with published weights and their"
-        " tokenizer, or their name if they are in the usual cache; nothing is downloaded",
+        " tokenizer, or cache:NAME if they are in the usual cache of transformers; nothing is downloaded",
         "",
     )
     tokens: Literal["words", "actions"] = option(
@@ -97,6 +97,11 @@ class EncoderOptions(Options):
     length: int = option(
         128, "most tokens; of what is longer the earliest actions are cut off", "tokens", ge=4, le=8192
     )
+
+    @property
+    def source(self) -> str:
+        """Where published weights are: a folder, or a name in the cache; "" if there are none."""
+        return "" if self.weights == "none" else self.weights.removeprefix("cache:")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -172,13 +177,21 @@ class TeacherOptions(Options):
     hold_out: tuple[str, ...] = option(
         (), "recordings (people, kitchens) of train_on that it is tested on in place of learning from them", ""
     )
-    corpus: bool = option(False, "learn from the corpus too; else only its words are known", "")
+    corpus: bool = option(
+        False,
+        "learn from the corpus too, whose lines have no times: their histories are those of policy order; else only its words are known",
+        "",
+    )
     training: TextTraining = option(TextTraining(), "how it is trained", "")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.prefixes and not self.encoder.causal:
             raise ValueError("prefixes: every prefix at once needs encoder.causal; without it histories are examples")
+        if self.prefixes and self.history.policy != "order":
+            raise ValueError(
+                f"prefixes: with policy {self.history.policy} a history is no prefix of its video; set prefixes: false, or policy: order"
+            )
         return self
 
 
