@@ -143,6 +143,14 @@ def processes_in(place: Path) -> list[int]:
     return found
 
 
+def wait_for_jobs(place: Path) -> None:
+    """Wait until nothing runs in ``place`` any more; fail naming what does."""
+    end = time.monotonic() + 60
+    while left := processes_in(place):
+        assert time.monotonic() < end, [Path(f"/proc/{number}/cmdline").read_bytes() for number in left]
+        time.sleep(0.05)
+
+
 def kill(process: subprocess.Popen) -> None:
     """Kill a main process without warning and wait until the kernel has taken it away."""
     process.send_signal(signal.SIGKILL)

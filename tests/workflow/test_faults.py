@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from tests.workflow.project import processes_in, wait_for
+from tests.workflow.project import processes_in, wait_for_jobs
 
 EVIL = [
     "'q\"uo`te.mp4",
@@ -63,7 +63,7 @@ def test_jobs_killed_at_random_moments_cost_nothing_that_was_computed(finished, 
     draw = random.Random(0)
     for _ in range(chains):
         killed_at_random(fresh, draw, 2)
-    wait_for(lambda: not processes_in(fresh.place), 10)
+    wait_for_jobs(fresh.place)
     before = {name: (fresh.place / name).stat().st_ino for name in fresh.products()}
     fresh.snakemake()
     assert fresh.snakemake("-n") == []

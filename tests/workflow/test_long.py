@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.workflow.project import ROOT, STUDY, Project, kill, new_project, processes_in, wait_for
+from tests.workflow.project import ROOT, STUDY, Project, kill, new_project, wait_for_jobs
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 MILLION = 1_000_000
@@ -56,7 +56,7 @@ def killed(project: Project, times: int, longest: float) -> None:
         time.sleep(draw.uniform(0.5, longest))
         assert process.poll() is None, f"it was done before kill {number + 1}"
         kill(process)
-        wait_for(lambda: not processes_in(project.place), 10)
+        wait_for_jobs(project.place)
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.slurm.conftest import MODEL, Room, new_room
-from tests.workflow.project import processes_in, wait_for
+from tests.workflow.project import processes_in, wait_for, wait_for_jobs
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 TWO = (MODEL, "--set-resources", "recognition_train:processes=2")
@@ -48,7 +48,7 @@ def killed(room: Room, chosen: Callable[[Room], int], after: str) -> str:
         wait_for(lambda: after in room.log() and " steps of " in room.log() and saved(room), SECONDS)
         os.kill(chosen(room), signal.SIGKILL)
         assert process.wait(SECONDS) == 1
-        wait_for(lambda: not processes_in(room.place), 10)
+        wait_for_jobs(room.place)
         said.seek(0)
         return said.read()
 

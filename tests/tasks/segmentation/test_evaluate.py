@@ -170,6 +170,11 @@ def test_predictions_of_others_are_scored(test, labelled, films, tmp_path, form)
     np.save(folder / "test00.npy", np.zeros(3, int))
     with pytest.raises(DataError, match=r"test00\.npy: it has 3 rows, the features of 'test00\.npy' have"):
         test(labelled, files={"outside": folder})
+    good = (folder / "test00.npy").read_bytes()
+    for content in (b"", b"PK\x03\x04", good[:40], good[:-1], good.replace(b"{", b"(")):
+        (folder / "test00.npy").write_bytes(content)
+        with pytest.raises(DataError, match=r"no prediction of 'test00\.npy'"):
+            test(labelled, files={"outside": folder})
     for path in folder.glob("test00.*"):
         path.unlink()
     with pytest.raises(DataError, match=r"no prediction of 'test00\.npy'"):

@@ -8,6 +8,7 @@ tea:boil tea:<BKG> tea:pour            the segments
 tea:boil tea:boil tea:<BKG> ...        every row
 """
 
+import tokenize
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -68,7 +69,7 @@ def _read(path: Path, item: Item, vocabulary: Vocabulary, whole: Item) -> np.nda
         if values.ndim == 2:
             values = np.where(values.any(axis=1), values.argmax(axis=1), -1)
         found = _labels(values, item, vocabulary)
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except (OSError, EOFError, ValueError, KeyError, IndexError, SyntaxError, tokenize.TokenError) as error:
         raise DataError(f"{path}: this is no prediction of {item.video!r}: {error}") from None
     if len(found) not in (item.frames, whole.frames):
         raise DataError(f"{path}: it has {len(found)} rows, the features of {item.video!r} have {whole.frames}")
@@ -77,7 +78,8 @@ def _read(path: Path, item: Item, vocabulary: Vocabulary, whole: Item) -> np.nda
 
 def _values(path: Path) -> np.ndarray:
     if path.suffix == ".npy":
-        return np.load(path, allow_pickle=False)
+        with open(path, "rb") as file:  # np.load takes other formats for one
+            return np.lib.format.read_array(file, allow_pickle=False)
     if path.suffix == ".json":
         return np.asarray(parse_json(path.read_bytes())["y_pred"])
     lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
