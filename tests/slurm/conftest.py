@@ -15,24 +15,25 @@ HERE = Path(__file__).parent
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 MODEL = "results/trial/recognition/still/seed-0/model.safetensors"
 TARGET = "results/trial/recognition/still/seed-0/metrics.json"
-STUDY = """
+STEPS = 600  # some seconds on a fast machine: a training can be met at work
+STUDY = f"""
 study: trial
 datasets:
   mine:
-    source: {kind: folder, path: videos}
+    source: {{kind: folder, path: videos}}
     shards: 1
-    index: {labels: labels.csv, splits: splits.csv}
+    index: {{labels: labels.csv, splits: splits.csv}}
 frames:
-  small: {dataset: mine, size: 32, store: raw}
+  small: {{dataset: mine, size: 32, store: raw}}
 recognition:
   still:
     frames: small
-    input: {kind: rgb, size: 32}
-    sampling: {segments: 2}
-    network: {backbone: small, shift: null}
-    augment: {crop: shift}
-    training: {steps: 200, batch: 4, optimiser: sgd, learning_rate: 0.001, log_every: 5}
-report: {sheet_videos: 2, sheet_frames: 2}
+    input: {{kind: rgb, size: 32}}
+    sampling: {{segments: 2}}
+    network: {{backbone: small, shift: null}}
+    augment: {{crop: shift}}
+    training: {{steps: {STEPS}, batch: 4, optimiser: sgd, learning_rate: 0.001, log_every: 5}}
+report: {{sheet_videos: 2, sheet_frames: 2}}
 """
 
 
@@ -97,6 +98,12 @@ def asked(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def sent(signal: str, number: str) -> bool:
+    """Send a signal to a job; one that is on its way out does not take it."""
+    subprocess.run(["scancel", f"--signal={signal}", number], capture_output=True)
+    return True
+
+
 def restarts(number: str) -> int:
     """Return how often a job went back into the queue."""
     return int(re.search(r"Restarts=(\d+)", asked("scontrol", "show", "job", number))[1])
@@ -119,7 +126,7 @@ def reference(slurm, tmp_path_factory, make_video) -> Room:
 def with_steps(room: Room, place: Path, steps: int) -> Room:
     """Return a copy of a finished project with so many steps of training, which are then all there is to do."""
     copy = Room(shutil.copytree(room.place, place, symlinks=True))
-    copy.edit("study.yaml", "steps: 200", f"steps: {steps}")
+    copy.edit("study.yaml", f"steps: {STEPS}", f"steps: {steps}")
     return copy
 
 

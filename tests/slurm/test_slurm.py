@@ -4,7 +4,7 @@ import re
 
 import pytest
 from tests.conftest import ROOT
-from tests.slurm.conftest import MODEL, TARGET, asked, new_room, restarts, with_steps
+from tests.slurm.conftest import MODEL, STEPS, TARGET, asked, new_room, restarts, sent, with_steps
 from tests.workflow.project import kill, wait_for
 
 from kinoflow.training.checkpoint import read
@@ -46,15 +46,19 @@ def cancelled_jobs_fail_by_name(room):
 
 
 def sent_back_and_left_alone(room) -> str:
-    """Edit the sources while jobs wait, ask the training to go back into the queue, kill the main process; return the job."""
+    """Edit the sources while jobs wait, ask the training to go back into the queue, kill the main process; return the job.
+
+    The queue is closed before, or the training might have come to its end before anybody looks.
+    """
     process = room.submitting(TARGET)
     wait_for(lambda: room.queue(), SECONDS)
     jobs = "    with team(device) as processes:\n"
     room.edit("src/kinoflow/training/loop.py", jobs, '    raise SystemExit("edited")\n' + jobs)
     wait_for(lambda: room.queue("recognition_train", "RUNNING"), SECONDS)
     (number,) = room.queue("recognition_train")
+    asked("scontrol", "update", "PartitionName=main", "State=DOWN")  # what runs goes on
     wait_for(lambda: " steps of " in room.log(), SECONDS)
-    wait_for(lambda: asked("scancel", "--signal=URG", number) == "" and restarts(number) == 1, SECONDS)
+    wait_for(lambda: sent("URG", number) and restarts(number) == 1, SECONDS)
     kill(process)
     room.edit("src/kinoflow/training/loop.py", '    raise SystemExit("edited")\n', "")
     return number
@@ -65,6 +69,7 @@ def nothing_starts_beside_the_jobs_that_are_left(room, number):
     assert room.queue() == [number]
     asked("scancel", number)
     wait_for(lambda: not room.queue(), SECONDS)
+    asked("scontrol", "update", "PartitionName=main", "State=UP")
 
 
 def finished_job(room, rule: str) -> str:
@@ -75,8 +80,8 @@ def finished_job(room, rule: str) -> str:
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_a_training_three_time_limits_long_ends_with_the_uninterrupted_bytes(reference, tmp_path):
-    pace = float(re.search(r"200 steps in ([\d.]+) s", reference.log())[1])
-    steps = round(200 * 190 / pace)
+    pace = float(re.search(rf"{STEPS} steps in ([\d.]+) s", reference.log())[1])
+    steps = round(STEPS * 190 / pace)
     alone, limited = (with_steps(reference, tmp_path / name, steps) for name in ("alone", "limited"))
     alone.snakemake(MODEL)
     # SLURM looks at the clock every half minute and sends the signal up to that much earlier, so never before the job is at work
