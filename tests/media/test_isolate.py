@@ -54,6 +54,16 @@ def unpicklable():
     return lambda: None
 
 
+class Command:
+    """What a decoder that a file has taken over might send."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
 def large():
     return bytes(5_000_000)
 
@@ -109,6 +119,13 @@ def test_memory_that_the_parent_holds_is_not_the_childs():
 
 def test_the_child_would_end_itself_soon_after_its_time():
     assert run(limits, seconds=7.0) == pytest.approx(8.0, abs=0.9)
+
+
+def test_an_answer_is_data_and_runs_nothing(tmp_path):
+    with pytest.raises(StoppedError, match="mkdir is no plain value"):
+        run(Command, tmp_path / "made")
+    assert not (tmp_path / "made").exists()
+    assert run(lambda: (1, 2.5, "a", b"b", None, [{"c": (True,)}])) == (1, 2.5, "a", b"b", None, [{"c": (True,)}])
 
 
 def test_a_failing_child_leaves_no_open_file():

@@ -7,6 +7,7 @@ that compute it is safe for functions that take no lock of theirs: decoding does
 
 import ctypes
 import faulthandler
+import io
 import math
 import os
 import pickle
@@ -32,7 +33,8 @@ class StoppedError(Exception):
 
 
 def isolated(function: Callable[..., Any], *arguments: Any, seconds: float, megabytes: int) -> Any:
-    """Return ``function(*arguments)``, computed in a child process; the result must be picklable.
+    """Return ``function(*arguments)``, computed in a child process: a plain value (numbers, texts, bytes, None, and
+    tuples, lists and dicts of these), so that a child that a file has taken over can send nothing that would be run.
 
     seconds: limit of the child's wall time, and of its CPU time.
     megabytes: limit of the address space that it takes beyond what this process holds now.
@@ -85,12 +87,27 @@ def _result(answer: bytes, status: int, seconds: float, megabytes: int) -> Any:
         raise StoppedError(f"the process that worked on it crashed ({signal.Signals(number).name})")
     if not answer:
         raise StoppedError(f"the process that worked on it ended with status {os.waitstatus_to_exitcode(status)}")
-    kind, value = pickle.loads(answer)
+    kind, value = _plain(answer)
     if kind == "memory":
         raise StoppedError(f"it takes more than {megabytes} MB of memory")
     if kind == "error":
         raise StoppedError(value)
     return value
+
+
+class _Plain(pickle.Unpickler):
+    """Reads plain values, and nothing that has to be imported."""
+
+    def find_class(self, module: str, name: str) -> NoReturn:
+        raise pickle.UnpicklingError(f"{module}.{name} is no plain value")
+
+
+def _plain(answer: bytes) -> tuple[str, Any]:
+    try:
+        kind, value = _Plain(io.BytesIO(answer)).load()
+    except Exception as error:  # a broken pickle may raise anything
+        raise StoppedError(f"the process that worked on it gave no answer ({error})") from None
+    return kind, value
 
 
 def _over(seconds: float) -> str:

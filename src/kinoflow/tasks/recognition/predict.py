@@ -126,10 +126,16 @@ class Reader:
             status, reason, frames = isolated(self.read, video, **limits)
         except StoppedError as error:
             return Answer(video, UNREADABLE, str(error))
-        return Answer(video, status, reason, {} if frames is None else self._guesses(frames))
+        if frames is None:
+            return Answer(video, status, reason, {})
+        shape, content = frames
+        return Answer(video, status, reason, self._guesses(np.frombuffer(bytearray(content), np.uint8).reshape(shape)))
 
-    def read(self, video: str) -> tuple[str, str, np.ndarray | None]:
-        """Return status, reason, and the frames that are looked at (n, k, H, W, C) uint8, None if nothing can be told."""
+    def read(self, video: str) -> tuple[str, str, tuple[tuple[int, ...], bytes] | None]:
+        """Return status, reason, and the frames that are looked at, None if nothing can be told.
+
+        Frames are the shape (n, k, H, W, C) and the bytes of an array of uint8, which is what a child process may send.
+        """
         looked = examine(video, False, self.options.max_pixels)
         status, reason = looked["status"], looked["reason"]
         if status not in (READABLE, PARTLY):
@@ -139,7 +145,8 @@ class Reader:
             if clip.frames < self.needed:
                 short = f"it has {clip.frames} frames{self._where()}, but the network's input needs {self.needed}"
                 return status, "; ".join(filter(None, [reason, short])), None
-            return status, reason, self.scorer.frames(clip, self.source)
+            frames = self.scorer.frames(clip, self.source)
+            return status, reason, (frames.shape, frames.tobytes())
         except DataError as error:
             return UNREADABLE, str(error), None
 
