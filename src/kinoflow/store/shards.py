@@ -287,6 +287,12 @@ class Shard:
         return self._plain[int(self.bytes[j]) : int(self.bytes[j + 1])].tobytes()
 
 
+def with_rows(shards: Iterable[Shard]) -> list[Shard]:
+    """Return the shards that hold rows, all if none does: one without videos does not know how wide their features are."""
+    shards = list(shards)
+    return [shard for shard in shards if len(shard.time)] or shards
+
+
 def decode_jpeg(picture: bytes) -> np.ndarray:
     """Decode one JPEG picture into (H, W, 3) uint8."""
     from PIL import Image

@@ -88,6 +88,7 @@ def test_a_feature_is_the_mean_of_the_rows_inside(files, taxonomy, tmp_path):
     items = load_items(*files, taxonomy, ["train"], features=paths)
     found = item_features(items, paths)
     assert found.shape == (96, 3) and found.dtype == np.float32
+    assert np.array_equal(item_features(items, [shard(tmp_path / "empty.h5", [], width=0), *paths]), found)
     assert found[:3, 0].tolist() == [1.5, 5.5, 9.5]  # rows 0-3, 4-7, 8-11
     assert item_features(items, paths, rows=2)[0, 0] == 2.0  # rows 1 and 3
     short = listed(["a", "b"], [[0], [0]])

@@ -155,6 +155,15 @@ def test_rows_of_feature_shards_are_read_as_they_are(tmp_path):
         found.read.times("w")
 
 
+def test_a_shard_without_videos_has_no_width(tmp_path):
+    with shards.writing(tmp_path / "empty.h5", {}, frames=False, width=0):
+        pass
+    with shards.writing(tmp_path / "f.h5", {}, frames=False, width=3) as writer:
+        writer.add("v", np.zeros((2, 3), np.float32), np.arange(2))
+    wanted = tiny.options(network={"backbone": "features", "pool": 1})
+    assert data.sources(wanted, [], [tmp_path / "empty.h5", tmp_path / "f.h5"], None).width == 3
+
+
 def test_a_frame_shard_is_no_feature_shard_and_the_other_way_round(discs, tmp_path):
     with pytest.raises(DataError, match="this shard holds frames; give one of features"):
         data.sources(tiny.options(network={"backbone": "features", "pool": 1}), [], discs.shards, None)

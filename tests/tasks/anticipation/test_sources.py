@@ -172,6 +172,11 @@ def shard_of(path, *videos, width=3):
     return path
 
 
+def test_a_shard_without_videos_has_no_width(tmp_path):
+    paths = [shard_of(tmp_path / "empty.h5", width=0), shard_of(tmp_path / "a.h5", "a")]
+    assert Shards(paths, 30.0).width == 3
+
+
 def test_a_video_is_meant_by_its_name_without_folders_and_extension_too(tmp_path):
     path = shard_of(tmp_path / "a.h5", "P01/P01_01.MP4", "P01/P01_010.MP4", "P02_01", "b.v2", "b.v2.mp4")
     source = Shards([path], 30.0)

@@ -7,6 +7,7 @@ import pytest
 from tests.tasks.segmentation import tiny
 
 from kinoflow.errors import ConfigError, DataError
+from kinoflow.store import shards
 from kinoflow.tasks.segmentation.data import Features, columns_of, read_films, read_steps, row_length
 from kinoflow.tasks.segmentation.options import RowsOptions
 from kinoflow.tasks.segmentation.parts import by_task, cross_validation, label_counts, parted
@@ -146,6 +147,12 @@ def test_shards_of_other_widths_are_refused(tmp_path):
     tiny.write_features(tmp_path / "more", rows)
     with pytest.raises(DataError, match="other columns than those of other shards"):
         Features([*films.features, tmp_path / "more/0.h5"], RowsOptions())
+
+
+def test_a_shard_without_videos_has_no_width(films, tmp_path):
+    with shards.writing(tmp_path / "empty.h5", {}, frames=False, width=0):
+        pass
+    assert Features([tmp_path / "empty.h5", *films.features], RowsOptions()).width == tiny.WIDTH
 
 
 def test_videos_without_features_are_left_out_and_said(films, caplog, tmp_path):

@@ -15,7 +15,7 @@ import numpy as np
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.media.sample import evenly
 from kinoflow.progress import log
-from kinoflow.store.shards import Shard
+from kinoflow.store.shards import Shard, with_rows
 from kinoflow.store.tables import Segment, Video, columns, read
 from kinoflow.tasks.abstraction.taxonomy import Taxonomy
 
@@ -183,7 +183,7 @@ def item_features(items: Items, features: Iterable[str | Path], rows: int | None
     """
     shards = [Shard(path) for path in features]
     where = {video: shard for shard in shards for video in _videos_with_rows(shard)}
-    widths = sorted({shard.x.shape[1] for shard in shards})
+    widths = sorted({shard.x.shape[1] for shard in with_rows(shards)})
     if len(widths) != 1:
         raise DataError(f"features: the shards are {widths} wide; give shards of one feature set")
     found = np.empty((len(items), widths[0]), np.float32)

@@ -19,7 +19,7 @@ from kinoflow.media.reading import SLACK, FrameShards, Videos
 from kinoflow.options import check
 from kinoflow.progress import Progress, log
 from kinoflow.store.files import parse_json
-from kinoflow.store.shards import Shard
+from kinoflow.store.shards import Shard, with_rows
 from kinoflow.store.tables import Segment, Video, read
 from kinoflow.tasks.alignment.options import AlignmentOptions
 
@@ -201,16 +201,16 @@ class FeatureRows:
 
     def __init__(self, shards: Iterable[Shard]):
         self._shards: dict[str, Shard] = {}
-        widths = set()
+        shards = list(shards)
         for shard in shards:
             if shard.shape is not None:
                 raise DataError(f"{shard.path}: this shard holds frames; give one of features")
-            widths.add(shard.x.shape[1])
             for video in shard.videos:
                 if video in self._shards:
                     first = self._shards[video].path
                     raise DataError(f"the video {video!r} is in two shards, {first} and {shard.path}; give one of them")
                 self._shards[video] = shard
+        widths = {shard.x.shape[1] for shard in with_rows(shards)}
         if len(widths) > 1:
             raise DataError(f"features: shards differ in width ({', '.join(map(str, sorted(widths)))}); give one set's")
         self.width = widths.pop() if widths else 0

@@ -17,7 +17,7 @@ import numpy as np
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.features.arrays import read_matrix
-from kinoflow.store.shards import Shard
+from kinoflow.store.shards import Shard, with_rows
 from kinoflow.tasks.anticipation.windows import labels_at
 
 KEY = "{video}_frame_{number:010d}.jpg"  # of RULSTM's LMDB; its values are raw float32
@@ -115,20 +115,20 @@ class Shards(Timed):
 
     def __init__(self, paths: Iterable[str | Path], fps: float):
         self.fps, self._shards = fps, Stored("feature")
-        self.attrs: dict[str, Any] = {}
-        first: Shard | None = None
-        for shard in map(Shard, paths):
+        shards = [Shard(path) for path in paths]
+        if not shards:
+            raise ConfigError("features: give the shards of a feature or PCA set")
+        for shard in shards:
             if shard.shape is not None:
                 raise DataError(f"{shard.path}: this shard holds frames, no features; give one of `kinoflow features`")
-            if first is not None and shard.x.shape[1] != first.x.shape[1] and len(shard.time):
-                raise DataError(
-                    f"{shard.path}: {shard.x.shape[1]} columns, and {first.path} has {first.x.shape[1]}; give shards of one kind"
-                )
-            first = first or shard
             self._shards.add(shard)
-        if first is None:
-            raise ConfigError("features: give the shards of a feature or PCA set")
+        first, *others = with_rows(shards)
         self.width, self.attrs = int(first.x.shape[1]), first.attrs
+        for shard in others:
+            if shard.x.shape[1] != self.width:
+                raise DataError(
+                    f"{shard.path}: {shard.x.shape[1]} columns, and {first.path} has {self.width}; give shards of one kind"
+                )
 
     def rows(self, video: str) -> tuple[np.ndarray, np.ndarray]:
         """Return features (T, D) and times (T,); DataError if no shard has the video."""

@@ -13,7 +13,7 @@ from kinoflow.datasets.published.breakfast import common_length
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.progress import log
 from kinoflow.store.files import parse_json
-from kinoflow.store.shards import Shard
+from kinoflow.store.shards import Shard, with_rows
 from kinoflow.store.tables import Segment, Video, read, read_csv
 from kinoflow.tasks.segmentation.batches import Key
 from kinoflow.tasks.segmentation.labels import Stretch, Vocabulary, inside, row_labels
@@ -34,7 +34,7 @@ class Features:
         self._shards = [Shard(path) for path in self.paths]
         if not self._shards:
             raise ConfigError("features: give the shards of features of the dataset")
-        filled = [shard for shard in self._shards if len(shard.time)] or self._shards[:1]
+        filled = with_rows(self._shards)
         kinds = {(shard.x.shape[1], shard.attrs.get("blocks", "{}")) for shard in filled if shard.bytes is None}
         if any(shard.bytes is not None for shard in self._shards):
             raise DataError(f"{self._shards[0].path}: this shard holds frames; give shards of features or of their PCA")
