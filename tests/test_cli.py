@@ -117,3 +117,27 @@ def test_the_help_of_a_stage_loads_nothing_heavy(name):
     done = kinoflow("-c", LOADED, name, *HEAVY)
     assert done.returncode == 0 and done.stdout.startswith(f"usage: kinoflow {name} ")
     assert done.stderr.split() == []
+
+
+SINGLE = """
+import sys
+sys.argv = ["kinoflow", "--version"]
+from kinoflow.__main__ import start
+start()
+import numpy, scipy.linalg
+from threadpoolctl import threadpool_info
+print({each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"})
+"""
+
+
+def test_a_stage_multiplies_matrices_in_one_thread_however_many_are_there():
+    """Bytes would depend on their number otherwise."""
+    more = {f"{name}_NUM_THREADS": "2" for name in ("OMP", "OPENBLAS", "MKL")}
+    found = subprocess.run(
+        [sys.executable, "-c", SINGLE],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **more},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.splitlines()[-1] == "{1}"

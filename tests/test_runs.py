@@ -194,5 +194,6 @@ def test_predictions_of_others_trigger_by_what_they_hold_and_texts_by_being_aske
     assert Runs(layout).content("segmentation", "outside")(test) != before
     (folder / "of one/video.npy").write_bytes(b"1")
     assert Runs(layout).content("segmentation", "outside")(test) == before
+    assert Runs(layout, main=False).content("segmentation", "outside")(test) == ""  # its jobs need not look again
     trained = runs.options("segmentation", "test", "test_on")
     assert trained(test) == trained(plain)  # neither is for the training

@@ -34,9 +34,13 @@ TABLES = {
 
 
 class Runs:
-    """Every named run of every room. What a rule asks for is a function of its wildcards."""
+    """Every named run of every room. What a rule asks for is a function of its wildcards.
 
-    def __init__(self, layout: Layout):
+    main: whether this process plans; its jobs look at no folder of the user to find out what triggers them.
+    """
+
+    def __init__(self, layout: Layout, main: bool = True):
+        self._main = main
         self._layout, self._runs, self._study, self._weights = layout, layout.runs, layout.study.study, layout.weights
         self._content: dict[str, str] = {}  # of folders of the user
 
@@ -220,7 +224,7 @@ class Runs:
         """Return what tells a folder of the user from what stood in its place before: the names and content of its files."""
 
         def text(wildcards: Any) -> str:
-            path = getattr(self._run(room, wildcards).options, key)
+            path = getattr(self._run(room, wildcards).options, key) if self._main else None
             if path and path not in self._content:
                 self._content[path] = digest(path, (file for file in Path(path).rglob("*") if file.is_file()))
             return self._content[path] if path else ""

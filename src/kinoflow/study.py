@@ -222,7 +222,7 @@ class Study(Options):
             self._read(f"ensembles.{name}", "teachers", run.teachers, run.seeds, "teachers")
             if len({self.teachers[teacher].actions for teacher in run.teachers}) > 1:
                 raise ValueError(f"ensembles.{name}.teachers: they are of different tables of actions")
-        for name in self.teachers.keys() & self.ensembles.keys():
+        for name in sorted(self.teachers.keys() & self.ensembles.keys()):
             raise ValueError(f"ensembles.{name}: this name stands in teachers, too; rename one of them")
         for name, run in self.anticipation.items():
             key = f"anticipation.{name}"

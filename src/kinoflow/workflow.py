@@ -50,7 +50,7 @@ class Flow:
         self.datasets = DatasetRules(self.layout, self.state, stock)
         self.shards = ShardRules(self.layout, self.state, stock)
         self.tables = {kind: TableRules(self.layout, self.state, kind) for kind in TABLES}
-        self.runs = Runs(self.layout)
+        self.runs = Runs(self.layout, self.state.main)
         self.sections = RunSections(self.layout, self.runs)
         self.report = ReportRules(self.layout, self.sections)
         if self.state.main:

@@ -53,7 +53,7 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
         found.append((SPLITS[split.lower()], int(number), int(count), path))
     if not found:
         raise DataError(f"{folder}: there is no file as pouring_train-0-of-2.tfrecord in this folder; fetch them there")
-    for split in {row[0] for row in found}:
+    for split in sorted({row[0] for row in found}):
         own = [row for row in found if row[0] == split]
         missing = set(range(own[0][2])) - {row[1] for row in own}
         if missing:
