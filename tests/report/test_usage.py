@@ -39,7 +39,7 @@ def test_jobs_are_summed_up_by_rule_the_costliest_first(usage):
         ("probe", 3, "4.5 s", "6.0 s", "3.0 s", "300 MiB"),
         ("fit <b>", 1, "1.0 s", "1.0 s", "1.0 s", "1 MiB"),
         ("index", 1, None, "0.2 s", "0.2 s", None),
-        ("all", 6, "1 min 16 s", "47.2 s", "40.0 s", "300 MiB"),
+        ("all of these", 6, "1 min 16 s", "47.2 s", "40.0 s", "300 MiB"),
     )
 
 

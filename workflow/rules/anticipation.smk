@@ -105,6 +105,8 @@ rule teacher_records:
         metrics=f"results/{flow.study}/teachers/{{run}}/seed-{{seed}}/metrics.json",
     log:
         f"logs/teachers/{flow.study}/{{run}}/seed-{{seed}}-records.log",
+    benchmark:
+        f"logs/usage/{flow.study}/teacher_records/{{run}}-{{seed}}.jsonl"
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -131,6 +133,8 @@ rule teacher_combine:
         metrics=f"results/{flow.study}/ensembles/{{run}}/seed-{{seed}}/metrics.json",
     log:
         f"logs/ensembles/{flow.study}/{{run}}/seed-{{seed}}.log",
+    benchmark:
+        f"logs/usage/{flow.study}/teacher_combine/{{run}}-{{seed}}.jsonl"
     conda:
         "../../envs/torch.yaml"
     resources:

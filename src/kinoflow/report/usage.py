@@ -149,11 +149,12 @@ def _table(jobs: list[Job]) -> Table:
             Column("longest job", "number"),
             Column("peak memory", "number"),
         ),
-        (*rows, _row(_sum("all", jobs))),
+        (*rows, _row(_sum("all of these", jobs))),
         highlight=(len(rows),),
         notes=(
             "CPU and wall time are sums over jobs; jobs that ran side by side count each. Peak memory is the largest resident"
             " memory of one job. A job of less than about half a second may end before it is measured.",
+            "PCA, tables of actions and sets, and the pages and figures of this report are not measured.",
         ),
     )
 
