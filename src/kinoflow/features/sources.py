@@ -1,6 +1,5 @@
 """Where frames come from, video by video: out of a frame shard, or decoded from the videos themselves."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,18 +25,7 @@ class StoredFrames:
         self.shard = Shard(path)
         if self.shard.shape is None:
             raise DataError(f"{path}: this shard holds no frames; give one that `kinoflow frames` has made")
-        self.contents = {
-            video: self._content(video, shape) for video, shape in zip(self.shard.videos, self.shard.shape, strict=True)
-        }
-
-    def _content(self, video: str, shape: np.ndarray) -> str:
-        """Return what stands for a video's frames: a hash of their size, times and bytes."""
-        shard, items = self.shard, self.shard.span(video)
-        marks = shard.bytes[items.start : items.stop + 1]
-        digest = hashlib.sha256(f"{shard.attrs['store']} {shape.tolist()}".encode())
-        for part in (marks - marks[0], shard.times(video), shard.x[marks[0] : marks[-1]]):
-            digest.update(np.ascontiguousarray(part).data)
-        return digest.hexdigest()
+        self.contents = {video: self.shard.content(video) for video in self.shard.videos}
 
     def blocks(self, video: str, pick: Pick) -> Iterator[Block]:
         """Yield the frames of a video, decoding those that are needed alone."""

@@ -16,8 +16,6 @@ from kinoflow.store.files import replacing
 from kinoflow.tasks.abstraction.set_files import read_listfile
 
 BASE = "http://abstraction.csail.mit.edu/data/metadata"
-DATASETS = ("moments", "kinetics")
-SPLITS = ("train", "val", "test")
 # kind of file: (its name, whether there is one for each split)
 KINDS = {
     "graph": ("{dataset}_graph.json", False),
