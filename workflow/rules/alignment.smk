@@ -79,7 +79,9 @@ rule alignment_section:
         runtime=needs.minutes(30),
     params:
         code=flow.code("kinoflow.tasks.alignment.figures:alignment_section"),
+        options=flow.sections.seen("alignment"),
         files=runs.flags,
         splits=flow.sections.splits("alignment"),
     shell:
-        "python -m kinoflow alignment-section {params.files} --splits {params.splits} --section {output} --log {log}"
+        "python -m kinoflow alignment-section {params.files} --splits {params.splits} --section {output}"
+        " --options {params.options:q} --log {log}"

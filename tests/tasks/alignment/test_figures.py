@@ -11,7 +11,7 @@ from tests.tasks.alignment.discs import options
 from kinoflow.errors import DataError
 from kinoflow.media.demux import opened
 from kinoflow.report import section as sections
-from kinoflow.report.section import Callout, Figure, Table, Video
+from kinoflow.report.section import Callout, Figure, Table, Text, Video
 from kinoflow.tasks.alignment import data, results, showcase, training_views
 from kinoflow.tasks.alignment.augment import vary
 from kinoflow.tasks.alignment.comparison import told
@@ -140,10 +140,10 @@ def test_without_frames_there_is_the_matrix_alone(study, discs, tmp_path):
     assert [b.alt.split()[0] for b in found.blocks if isinstance(b, Figure)] == ["Losses", "Similarity"]
 
 
-def test_published_numbers_are_marked_as_unverified(study, discs, tmp_path):
-    given = AlignmentSectionOptions(published={"CARL": {"tau": 0.985}, "TCC": {"tau": 0.641}})
-    one, rows = table(made(study, discs, tmp_path, options=given), "Published numbers (unverified)")
-    assert rows == {"CARL": (0.985,), "TCC": (0.641,)} and "unverified" in one.notes[0]
+def test_what_labels_features_had_seen_is_told(study, discs, tmp_path):
+    given = AlignmentSectionOptions(seen={"one_hot": "actions of kitchen"})
+    texts = [block.text for block in made(study, discs, tmp_path, options=given).blocks if isinstance(block, Text)]
+    assert any("features are read: actions of kitchen." in text for text in texts), texts
 
 
 def test_a_seed_without_its_files_is_told(study):

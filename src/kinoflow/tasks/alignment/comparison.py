@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from kinoflow.report import style
 from kinoflow.report.section import Block, Column, Figure, Table
 from kinoflow.tasks.alignment import results
-from kinoflow.tasks.alignment.options import AlignmentSectionOptions
 from kinoflow.tasks.alignment.results import Run
 
 if TYPE_CHECKING:
@@ -142,17 +141,6 @@ def _gap(run: Run, best: Run, name: str) -> str:
     if not both:
         return "–"
     return f"{mean(own[seed] - other[seed] for seed in both):+.3f}".replace("-", MINUS)
-
-
-def published(options: AlignmentSectionOptions, best: Run) -> list[Block]:
-    """Return the table of published numbers, which nobody has looked up again; nothing if none are given."""
-    if not options.published:
-        return []
-    names = list(dict.fromkeys(name for row in options.published.values() for name in row))
-    columns = (Column("system"), *(Column(name, "number") for name in names))
-    rows = tuple((system, *(row.get(name) for name in names)) for system, row in options.published.items())
-    note = f"Quoted from memory and unverified; of {best.dataset or 'the dataset'}'s published protocol, not of this study."
-    return [Table("Published numbers (unverified)", columns, rows, notes=(note,))]
 
 
 def curves(runs: Sequence[Run]) -> list[Block]:

@@ -1,10 +1,11 @@
 """The stage `alignment-section`: which networks were trained, how well they align clips, and what that looks like."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kinoflow.errors import DataError
 from kinoflow.progress import log
 from kinoflow.report import section as sections
+from kinoflow.report.results import labels_seen
 from kinoflow.report.section import Block, Callout, Section, Text, code
 from kinoflow.stage import In, Out
 from kinoflow.store.files import parse_json
@@ -49,12 +50,11 @@ def alignment_section(
         raise DataError(f"models: runs of different datasets ({', '.join(names)}) do not go into one section")
     best = results.best_run(runs)
     blocks = [
-        *_opening(runs, best),
+        *_opening(runs, best, options.seen),
         comparison.networks(runs),
         comparison.measured(runs, best),
         *comparison.low_labels(runs, best),
         *comparison.ablations(runs, best),
-        *comparison.published(options, best),
         *comparison.curves(runs),
         *_example(best, videos, segments, frames or (), splits or ("test",)),
     ]
@@ -76,14 +76,18 @@ def _summary(best: Run) -> str:
     return "; ".join(parts) + "."
 
 
-def _opening(runs: Sequence[Run], best: Run) -> list[Block]:
+def _opening(runs: Sequence[Run], best: Run, seen: Mapping[str, str]) -> list[Block]:
     clips = int(next(iter(best.values("clips").values()), 0))
     said = (
         f"A network gives every frame a vector, so that the same moment of an action has the same vector in every clip."
         f" {len(runs)} {'run' if len(runs) == 1 else 'runs'}, trained on {best.clips} clips without labels unless said otherwise,"
         f" and tested on {clips} others."
     )
-    found: list[Block] = [Text(said), Text(f"Labels that the backbone of {code(best.name)} had seen: {best.seen}.")]
+    found: list[Block] = [
+        Text(said),
+        Text(f"Labels that the backbone of {code(best.name)} had seen: {best.seen}."),
+        *labels_seen(seen),
+    ]
     clock = best.values("clock", "tau", "test")
     own = best.values("tau", "test")
     if clock and own and max(clock.values()) >= min(own.values()):

@@ -381,11 +381,9 @@ class AlignmentOptions(Options):
 
 
 class AlignmentSectionOptions(Options):
-    """What the report's section says of the runs beside their results."""
+    """What the report's section shows beside the results."""
 
-    published: dict[Name, dict[str, Annotated[float, Field(ge=-1, le=100)]]] = option(
-        {}, "published numbers by system, then by measure; they are shown as unverified", ""
-    )
+    seen: dict[Name, str] = option({}, "what labels the networks had seen that made each run's features, by run", "")
 
 
 class ReleasedOptions(Options):
