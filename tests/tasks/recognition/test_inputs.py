@@ -274,6 +274,17 @@ def test_contrast_scales_differences_and_leaves_flow_alone():
         np.testing.assert_allclose(got, factor * prepare_validation(frames, options), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", PLANES)
+def test_crops_of_training_have_the_published_sizes_of_their_kind_of_input(kind, monkeypatch):
+    sizes, published = crops.crop_sizes, (1.0, 0.875, 0.75, 0.66) if kind in ("rgb", "gray") else (1.0, 0.875, 0.75)
+    seen = []
+    monkeypatch.setattr(crops, "crop_sizes", lambda *given: seen.append(given[-1]) or sizes(*given))
+    for scales in (None, [0.5, 0.8]):
+        options = kind_of(kind, augment={"crop": "multi_scale", "scales": scales})
+        prepare_training(clip(options), options, True, np.random.default_rng(0))
+    assert seen == [published, (0.5, 0.8)]
+
+
 def test_training_makes_gray_of_pictures_that_are_cut_scaled_and_mirrored():
     options = kind_of("gray", 24, augment={"crop": "multi_scale", "scales": [1.0, 0.7]})
     frames = clip(options, 30, 40)

@@ -21,6 +21,8 @@ from kinoflow.tasks.recognition.options import AugmentOptions, ClipTestOptions, 
 USUAL = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 BN_INCEPTION = np.array([104.0, 117.0, 128.0]) / 255, np.full(3, 1 / 255)
 
+SCALES = 1.0, 0.875, 0.75, 0.66  # of multi-scale crops; flow and differences go without the smallest one
+
 
 def channels(options: InputOptions) -> int:
     """Return how many planes the network reads of each segment."""
@@ -113,7 +115,8 @@ def _cut_by_chance(frames: np.ndarray, options: RecognitionOptions, rng: Generat
     augment, size = options.augment, options.input.size
     if augment.crop == "multi_scale":
         height, width = frames.shape[1:3]
-        cut = crops.cut_crop(frames, crops.draw_crop(width, height, size, augment.scales, rng))
+        scales = augment.scales or SCALES[: 4 if options.input.kind in ("rgb", "gray") else 3]
+        cut = crops.cut_crop(frames, crops.draw_crop(width, height, size, scales, rng))
         return crops.resize(cut, size, size)
     scaled = crops.scale_short(frames, size)
     if augment.crop == "none":

@@ -138,8 +138,11 @@ class AugmentOptions(Options):
         " edges repeated; none: the centre. Tests scale the short side to 256/224 of the input with multi_scale, else to it",
         "",
     )
-    scales: tuple[Scale, ...] = option(
-        (1.0, 0.875, 0.75, 0.66), "sides of multi_scale crops, as shares of the short side", "share", min_length=1
+    scales: tuple[Scale, ...] | None = option(
+        None,
+        "sides of multi_scale crops, as shares of the short side; empty: 1, 0.875, 0.75 and, of rgb and gray, 0.66",
+        "share",
+        min_length=1,
     )
     shift: int = option(3, "largest move of crop: shift", "pixels", ge=0, le=256)
     flip: bool = option(True, "mirror half of the clips, where the dataset allows it (its option mirror)", "")
