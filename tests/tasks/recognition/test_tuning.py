@@ -157,6 +157,36 @@ def test_a_dataset_is_told_by_its_whole_name(tmp_path):
     assert not tuning.begin(recogniser(), str(path), "", classes(6)).heads
 
 
+@pytest.mark.parametrize(("theirs", "ours"), [
+    ("kinetics", "kinetics400"), ("something", "something_v1"), ("somethingv2", "something_v2"), ("jester", "jester"),
+    ("ucf101", "ucf101"), ("hmdb51", "hmdb51"),
+])  # fmt: skip
+def test_names_of_published_datasets_are_those_of_our_studies(tmp_path, theirs, ours):
+    path = written(tmp_path / f"TSM_{theirs}_RGB_resnet18_avg_segment8_e50.pth", recogniser(seed=1))
+    assert tuning.begin(recogniser(), str(path), ours, classes(6)).heads
+    for other in {"something_v1", "something_v2", "kinetics", "kinetics400"} - {theirs, ours}:
+        assert not tuning.begin(recogniser(), str(path), other, classes(6)).heads
+
+
+@pytest.mark.parametrize("name", ["ckpt.best.pth.tar", "ckpt.pth.tar"])
+def test_a_folder_of_the_published_program_tells_what_its_files_do_not(tmp_path, name):
+    folder = tmp_path / "TSM_kinetics_RGB_resnet18_shift8_blockres_avg_segment4_nf1_interval0_e50"
+    folder.mkdir()
+    path = written(folder / name, recogniser(shift=8, seed=1))
+    assert tuning.begin(recogniser(shift=8), str(path), "kinetics400", classes(6)).heads
+    flow = tuning.begin(recogniser(10, kind="flow", shift=8), str(path), "ucf101", classes(6))
+    assert flow.left == ("conv1.weight", "fc.action.weight", "fc.action.bias")
+    model, about = tuning.published(path)
+    assert (about.dataset, about.segments, model.network.shift) == ("kinetics", 4, 8)
+    path = written(folder / "TSM_jester_RGB_resnet18_avg_segment8_e50.pth", recogniser(seed=1))
+    assert tuning.published(path)[1].dataset == "jester"  # a file's own name counts first
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("avg", "average"), ("identity", "none"), ("rnn", "none")])
+def test_every_published_consensus_is_understood(theirs, ours):
+    assert tuning.described(f"TSM_jester_RGB_resnet18_{theirs}_segment8_e50.pth").network.consensus == ours
+
+
 def test_a_block_checkpoint_begins_a_blockres_model(tmp_path):
     path = written(tmp_path / NAMES["tsm_r18_block8"], recogniser(shift=8, shift_place="block", seed=1))
     assert not tuning.begin(recogniser(shift=8), str(path), "jester", classes(6)).left

@@ -45,9 +45,10 @@ GROUPED = {"0": "0.0", "1": "0.1", "3": "1.0", "4": "1.1", "6": "2", "7": "3"}
 GROUPED_FIRST = {"0": "0.0", "1": "0.1", "3": "1", "4": "2"}
 FILE_NAME = re.compile(
     r"TSM_(?P<dataset>[^_]+)_(?P<modality>RGB|Flow)_(?P<backbone>[^_]+)"
-    r"(?:_shift(?P<shift>\d+)_(?P<place>blockres|block))?(?P<middle>.*?)_(?P<consensus>avg|identity)"
+    r"(?:_shift(?P<shift>\d+)_(?P<place>blockres|block))?(?P<middle>.*?)_(?P<consensus>avg|identity|rnn)"
     r"_segment(?P<segments>\d+)(?P<rest>.*)$"
 )
+DATASETS = {"kinetics": "kinetics400", "something": "something_v1", "somethingv2": "something_v2"}  # TSM's names: ours
 BACKBONES = {"mobilenetv2": "mobilenet_v2", "BNInception": "bn_inception"}
 
 
@@ -131,7 +132,8 @@ def _with_heads(
     model: Recogniser, given: Source, dataset: str, classes: Mapping[str, Sequence[str]]
 ) -> dict[str, Tensor]:
     """Return the weights of heads that are taken over: none unless the same dataset's classes were learned."""
-    if not dataset or given.dataset != dataset:
+    theirs, ours = (DATASETS.get(name or "", name) for name in (given.dataset, dataset))
+    if not ours or theirs != ours:
         return {}
     heads = {}
     for key, value in named(given.tensors, next(iter(model.fc))).items():
@@ -168,7 +170,7 @@ def source(path: Path) -> Source:
         tensors, about = checkpoint.read(path)
         tensors = {plain(key): value for key, value in tensors.items() if not key.endswith(COUNTER)}
         return _of_run(path, tensors, about)
-    match = FILE_NAME.match(path.name)
+    match = FILE_NAME.match(_telling(path))
     tensors = renamed(read(path))
     return Source(tensors, match["dataset"], _kind(match)) if match else Source(tensors)
 
@@ -265,7 +267,7 @@ def published(path: Path, head: str = "action") -> tuple[Recogniser, Published]:
 
     Raises DataError if name and weights do not fit each other.
     """
-    about, tensors = described(path.name), named(renamed(read(path)), head)
+    about, tensors = described(_telling(path)), named(renamed(read(path)), head)
     stem, last = f"{first_convolution(about.network.backbone)}.weight", f"{HEAD}{head}.weight"
     for key in (stem, last):
         if key not in tensors:
@@ -277,6 +279,11 @@ def published(path: Path, head: str = "action") -> tuple[Recogniser, Published]:
     given = Source(tensors, about.dataset, about.kind)
     take(model, given, str(path), about.dataset, {head: ()})
     return model, about
+
+
+def _telling(path: Path) -> str:
+    """Return the name that tells of a file: its own, or that of its folder (TSM_kinetics_.../ckpt.best.pth.tar)."""
+    return path.parent.name if FILE_NAME.match(path.parent.name) and not FILE_NAME.match(path.name) else path.name
 
 
 def _kind(match: re.Match[str]) -> str:
