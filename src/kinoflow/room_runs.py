@@ -64,6 +64,12 @@ class RecognitionRun(Seeded, RecognitionOptions):
             raise ValueError(f"dataset: with {other}, leave dataset out")
         return self
 
+    @model_validator(mode="after")
+    def _tests_can_be_run(self) -> Self:
+        for name, test in self.tests.items():
+            self.check_test(f"tests.{name}", test)
+        return self
+
 
 class SegmentationRun(Seeded, SegmentationOptions):
     """One named segmentation run: what it reads, its seeds, and how it is trained and tested."""

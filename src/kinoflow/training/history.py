@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kinoflow.store.files import write_json, write_text
+from kinoflow.store.files import write_text
 
 Row = dict[str, int | float]  # step and epoch (both from 1), learning_rate, train/<loss or score>, validation/<number>
 
@@ -38,7 +38,3 @@ class History:
         writer.writeheader()
         writer.writerows(self.rows)
         write_text(path, text.getvalue())
-
-    def write_json(self, path: Path) -> None:
-        """Write {"best": ..., "rows": [...]}."""
-        write_json(path, {"best": self.best, "rows": self.rows})

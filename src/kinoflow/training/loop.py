@@ -28,6 +28,7 @@ from kinoflow.training.events import Events
 from kinoflow.training.feed import Micro, batches, micros
 from kinoflow.training.groups import Group
 from kinoflow.training.history import History
+from kinoflow.training.kept import BEST, LAST
 from kinoflow.training.meter import DivergedError, Meter
 from kinoflow.training.norm import ghost, synchronised
 from kinoflow.training.options import TrainingOptions
@@ -39,8 +40,6 @@ from kinoflow.training.stop import Stop, heard
 from kinoflow.training.update import Update
 
 __all__ = ["Draw", "Group", "Trainee", "fit"]
-
-BEST = "best.safetensors"  # in the work folder
 
 
 class Trainee(Protocol):
@@ -249,7 +248,7 @@ class _Training:
         if self.team.first:
             said = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
             log.info("%s: step %d of %d: %s", self.name, self.done, self.plan.steps, said)
-        if self.history.validated(self.done, numbers) and self.options.keep == "best" and self.team.first:
+        if self.history.validated(self.done, numbers) and self.team.first:
             checkpoint.save(self.place / BEST, self.model, {})
         return numbers
 
@@ -298,8 +297,10 @@ class _Training:
         return f"{lower}, or {clip}{exact}{kept}"
 
     def _keep(self) -> None:
-        """Leave the weights to keep in the model."""
+        """Leave the weights to keep in the model, and the others in the work folder."""
         if self.options.keep == "best":
+            if self.team.first:
+                checkpoint.save(self.place / LAST, self.model, {})
             self.team.wait()  # for the first process to have written them
             path = self.place / BEST
             checkpoint.load_into(self.model, checkpoint.read(path)[0], path)

@@ -79,7 +79,10 @@ class TrainingOptions(Options):
         None, "steps of one row of the history; empty: a row for each epoch", "steps", ge=1, le=10**9
     )
     keep: Literal["last", "best"] = option(
-        "last", "the weights that are kept: at the end, or of the best validation", ""
+        "last",
+        "the weights that are kept as model.safetensors: at the end, or of the best validation; where there is a validation the"
+        " others lie beside it, as best.safetensors or last.safetensors",
+        "",
     )
     save_minutes: float = option(
         3.0, "how often the state is saved, so that a killed training continues", "minutes", gt=0, le=1440

@@ -26,11 +26,16 @@ class Update:
                 raise ValueError(f"the parameter {name} is in a group, but not in the model: it would not be saved")
         self.scaler = torch.amp.GradScaler(device.type) if options.precision == "float16" else None
         self.trained: list[nn.Parameter] = []
+        self.loose: torch.optim.Optimizer | None = None
 
     def train(self) -> None:
         """Put the model into training mode; which parameters take a gradient may depend on it."""
         self.model.train()
         self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        grouped = {id(parameter) for group in self.optimiser.param_groups for parameter in group["params"]}
+        loose = [parameter for parameter in self.trained if id(parameter) not in grouped]
+        # It never steps: the scaler asks for an optimiser to unscale the gradients of no group, and to see them overflow.
+        self.loose = torch.optim.SGD(loose) if self.scaler and self.clip and loose else None
 
     def begin(self) -> None:
         """Forget the gradients, those of parameters that no group has too: all count in the norm that is clipped."""
@@ -49,6 +54,8 @@ class Update:
             group["lr"] = rate * group["rate"]
         if self.scaler:
             self.scaler.unscale_(self.optimiser)
+            if self.loose:
+                self.scaler.unscale_(self.loose)
         if self.clip:
             clip_grad_norm_(self.trained, self.clip)
         if self.scaler:

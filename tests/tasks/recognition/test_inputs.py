@@ -274,16 +274,27 @@ def test_contrast_scales_differences_and_leaves_flow_alone():
         np.testing.assert_allclose(got, factor * prepare_validation(frames, options), atol=1e-5)
 
 
-def test_gray_made_before_scaling_differs_by_two_levels_at_most_from_gray_made_after_it():
-    options = kind_of("gray", 24, augment={"crop": "multi_scale", "flip": False})
+@pytest.mark.parametrize("kind", PLANES)
+def test_crops_of_training_have_the_published_sizes_of_their_kind_of_input(kind, monkeypatch):
+    sizes, published = crops.crop_sizes, (1.0, 0.875, 0.75, 0.66) if kind in ("rgb", "gray") else (1.0, 0.875, 0.75)
+    seen = []
+    monkeypatch.setattr(crops, "crop_sizes", lambda *given: seen.append(given[-1]) or sizes(*given))
+    for scales in (None, [0.5, 0.8]):
+        options = kind_of(kind, augment={"crop": "multi_scale", "scales": scales})
+        prepare_training(clip(options), options, True, np.random.default_rng(0))
+    assert seen == [published, (0.5, 0.8)]
+
+
+def test_training_makes_gray_of_pictures_that_are_cut_scaled_and_mirrored():
+    options = kind_of("gray", 24, augment={"crop": "multi_scale", "scales": [1.0, 0.7]})
     frames = clip(options, 30, 40)
     for seed in range(10):
-        got = prepare_training(frames, options, False, np.random.default_rng(seed))
-        crop = crops.draw_crop(40, 30, 24, options.augment.scales, np.random.default_rng(seed))
-        published = luma(crops.resize(crops.cut_crop(frames.reshape(-1, 30, 40, 3), crop), 24, 24))
-        levels = gray_levels(got, options).reshape(published.shape)
-        np.testing.assert_allclose(levels, published, atol=2.01)
-        assert np.abs(levels - published).mean() < 0.5
+        got = prepare_training(frames, options, True, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        crop = crops.draw_crop(40, 30, 24, (1.0, 0.7), rng)
+        published = crops.resize(crops.cut_crop(frames.reshape(-1, 30, 40, 3), crop), 24, 24)
+        published = luma(crops.mirror(published) if rng.random() < 0.5 else published)
+        np.testing.assert_allclose(gray_levels(got, options).reshape(published.shape), published, atol=1e-3)
 
 
 # ---------------------------------------------------------------- validation and test

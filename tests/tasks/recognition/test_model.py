@@ -60,6 +60,26 @@ def test_whole_network_gives_the_published_logits(case):
     assert cost(model, tuple(x.shape[1:]))[0] == META[case]["nparam"]
 
 
+@pytest.mark.parametrize("options", [
+    {"shift_place": "block"}, {"shift_place": "blockres"}, {"shift_place": "block", "one_sided": True},
+    {"shift_place": "block", "backbone": "resnet50", "non_local": True},
+])  # fmt: skip
+def test_the_temporal_pool_comes_before_all_that_the_second_stage_does(options):
+    # Stages 2 to 4 are those of a network for half the segments; without a pool they are compared with published numbers.
+    pooled, whole, half = (
+        procedural(recogniser(segments=T, shift=8, temporal_pool=pool, **options)).eval()
+        for T, pool in ((4, True), (4, False), (2, False))
+    )
+    x = clips(2, 4, 3, 32, 32)
+    with torch.no_grad():
+        y = whole.layer1(whole.maxpool(whole.relu(whole.bn1(whole.conv1(x.flatten(0, 1))))))
+        rows = y.unflatten(0, (2, 4))
+        maxima = torch.stack((rows[:, :2].amax(1), rows[:, 1:].amax(1)), 1)  # of segments 0 and 1, and of 1 to 3
+        y = half.layer4(half.layer3(half.layer2(maxima.flatten(0, 1))))
+        expected = half.fc["action"](y.mean((2, 3))).unflatten(0, (2, 2))
+        assert close(pooled.segment_scores(x)["action"], expected.numpy())
+
+
 def test_procedural_weights_are_those_of_the_golden_files():
     names = FORWARD["weight_check_names"].tolist()
     weights = {published_name(name): value for name, value in described(META["tsn_r18"]).state_dict().items()}

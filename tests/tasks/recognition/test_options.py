@@ -6,7 +6,8 @@ import pytest
 
 from kinoflow.errors import ConfigError
 from kinoflow.options import check, resolved
-from kinoflow.tasks.recognition.options import PROTOCOLS, ClipTestOptions
+from kinoflow.room_runs import RecognitionRun
+from kinoflow.tasks.recognition.options import PROTOCOLS, ClipTestOptions, RecognitionOptions
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,27 @@ def test_beside_a_protocol_nothing_else_may_be_said():
         check(ClipTestOptions, {"protocol": "accurate", "full_resolution": False}, "study.yaml")
     with pytest.raises(ConfigError, match="protocol"):
         check(ClipTestOptions, {"protocol": "twelve_crop"}, "study.yaml")
+
+
+POOLED = {"network": {"temporal_pool": True}}
+FUSED = {"network": {"fuse": True, "shift": None}, "input": {"kind": "gray", "frames": 3}}
+
+
+@pytest.mark.parametrize(
+    "given, segments, text",
+    [
+        (POOLED, 5, "segments: 5 cannot be halved by network.temporal_pool"),
+        (FUSED, 4, "segments: network.fuse reads clips of the 8 segments that it is trained with, not of 4"),
+    ],
+)
+def test_a_test_with_segments_that_the_network_cannot_read_is_refused_before_training(given, segments, text):
+    for test in ({}, {"segments": 8}):
+        check(RecognitionRun, given | {"test": test, "tests": {"more": test}}, "study.yaml")
+    with pytest.raises(ConfigError, match=rf"test\.{text}"):
+        check(RecognitionOptions, given | {"test": {"segments": segments}}, "study.yaml")
+    with pytest.raises(ConfigError, match=rf"tests\.more\.{text}"):
+        check(RecognitionRun, given | {"tests": {"some": {}, "more": {"segments": segments}}}, "study.yaml")
+
+
+def test_other_networks_are_tested_with_any_number_of_segments():
+    check(RecognitionRun, {"test": {"segments": 5}, "tests": {"more": {"segments": 3}}}, "study.yaml")

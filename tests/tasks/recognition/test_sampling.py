@@ -79,12 +79,12 @@ def test_original_dense_starts_leave_out_the_last_one(tables):
         assert (min(starts), max(starts), len(set(starts))) == (first - 1, last - 1, different)
 
 
-def window_rows():
+def window_rows(ok: bool = True):
     table = np.load(GOLDEN / "windows.npz")
     names = table["meta_columns"].tolist()
     for meta, indices in zip(table["meta"].tolist(), table["idx"].astype(int), strict=True):
         row = dict(zip(names, meta, strict=True))
-        if row["ok"]:
+        if row["ok"] == ok:
             mode = ["validate", "test", "train"][row["mode_0val_1test_2train"]]
             options = InputOptions(kind="gray", frames=row["num_frame"], interval=row["interval"], border="original")
             rng = np.random.RandomState(11)
@@ -102,6 +102,25 @@ def test_original_windows_are_the_published_ones_inside_and_at_the_ends():
         np.testing.assert_array_equal(got, (wanted - 1).clip(0, row["N"] - 1), str(row))
     assert len(rows) > 400
     assert any(row["dense"] for row, *_ in rows)
+
+
+def decoded(row, options, positions):
+    """The published windows of decoded videos, numbers from 0: uniform moments still count from 1, both ends differ."""
+    half, i = needed(options) // 2, positions + (not row["dense"])
+    i = np.where(i < half, i + half, np.where(i > row["N"] - half - 1, i - half - 1, i))
+    numbers = i[:, None] - half + np.arange(options.frames) * (options.interval + 1)
+    return np.where(numbers < 0, numbers + row["N"], numbers)  # Python counts them from the end
+
+
+def test_published_windows_of_decoded_videos_are_made_of_the_same_moments():
+    rows = [item for item in window_rows() if item[0]["data_0image_1video"]]
+    for row, options, positions, wanted in rows:
+        np.testing.assert_array_equal(decoded(row, options, positions), wanted, str(row))
+    failed = [item for item in window_rows(ok=False) if item[0]["data_0image_1video"]]
+    for row, options, positions, _ in failed:  # the published code raised there
+        numbers = decoded(row, options, positions)
+        assert ((numbers < 0) | (numbers >= row["N"])).any(), str(row)
+    assert len(rows) > 300 and failed
 
 
 def test_published_windows_of_decoded_videos_come_one_frame_late():

@@ -74,6 +74,16 @@ def test_recordings_that_are_held_out_are_validated_on_and_not_trained_on(bars, 
     assert float(rows(tmp_path / "history.csv")[-1]["validation/verb_top1"]) in (0, 0.5, 1)
 
 
+def test_the_best_weights_lie_beside_the_last_where_there_is_a_validation(train, tmp_path):
+    wanted = {"training": {"validate_every": 1}, "validate_on": ("test",)}
+    last = train(tmp_path / "last", options(6, **wanted))
+    best = train(tmp_path / "best", options(6, **wanted | {"training": {"validate_every": 1, "keep": "best"}}))
+    for one, other in ((last, best.with_name("last.safetensors")), (last.with_name("best.safetensors"), best)):
+        one, other = load_file(one), load_file(other)
+        assert all(np.array_equal(one[name], other[name]) for name in one)
+    assert read_checkpoint(last.with_name("best.safetensors")).heads == read_checkpoint(last).heads
+
+
 def test_the_folder_of_the_state_is_gone_in_the_end(tsm):
     assert sorted(path.name for path in tsm.parent.iterdir() if path.name != "events") == [
         "history.csv",

@@ -157,6 +157,36 @@ def test_a_dataset_is_told_by_its_whole_name(tmp_path):
     assert not tuning.begin(recogniser(), str(path), "", classes(6)).heads
 
 
+@pytest.mark.parametrize(("theirs", "ours"), [
+    ("kinetics", "kinetics400"), ("something", "something_v1"), ("somethingv2", "something_v2"), ("jester", "jester"),
+    ("ucf101", "ucf101"), ("hmdb51", "hmdb51"),
+])  # fmt: skip
+def test_names_of_published_datasets_are_those_of_our_studies(tmp_path, theirs, ours):
+    path = written(tmp_path / f"TSM_{theirs}_RGB_resnet18_avg_segment8_e50.pth", recogniser(seed=1))
+    assert tuning.begin(recogniser(), str(path), ours, classes(6)).heads
+    for other in {"something_v1", "something_v2", "kinetics", "kinetics400"} - {theirs, ours}:
+        assert not tuning.begin(recogniser(), str(path), other, classes(6)).heads
+
+
+@pytest.mark.parametrize("name", ["ckpt.best.pth.tar", "ckpt.pth.tar"])
+def test_a_folder_of_the_published_program_tells_what_its_files_do_not(tmp_path, name):
+    folder = tmp_path / "TSM_kinetics_RGB_resnet18_shift8_blockres_avg_segment4_nf1_interval0_e50"
+    folder.mkdir()
+    path = written(folder / name, recogniser(shift=8, seed=1))
+    assert tuning.begin(recogniser(shift=8), str(path), "kinetics400", classes(6)).heads
+    flow = tuning.begin(recogniser(10, kind="flow", shift=8), str(path), "ucf101", classes(6))
+    assert flow.left == ("conv1.weight", "fc.action.weight", "fc.action.bias")
+    model, about = tuning.published(path)
+    assert (about.dataset, about.segments, model.network.shift) == ("kinetics", 4, 8)
+    path = written(folder / "TSM_jester_RGB_resnet18_avg_segment8_e50.pth", recogniser(seed=1))
+    assert tuning.published(path)[1].dataset == "jester"  # a file's own name counts first
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("avg", "average"), ("identity", "none"), ("rnn", "none")])
+def test_every_published_consensus_is_understood(theirs, ours):
+    assert tuning.described(f"TSM_jester_RGB_resnet18_{theirs}_segment8_e50.pth").network.consensus == ours
+
+
 def test_a_block_checkpoint_begins_a_blockres_model(tmp_path):
     path = written(tmp_path / NAMES["tsm_r18_block8"], recogniser(shift=8, shift_place="block", seed=1))
     assert not tuning.begin(recogniser(shift=8), str(path), "jester", classes(6)).left
@@ -187,6 +217,39 @@ def test_fused_networks_repeat_the_first_convolution_for_every_segment(tmp_path)
     model = recogniser(3, kind="gray", fuse=True)
     tuning.begin(model, str(tmp_path / "mine.pth"), "jester", classes(6))
     assert torch.equal(model.conv1.weight, rgb.conv1.weight.repeat(1, 4, 1, 1))
+
+
+@pytest.mark.parametrize(("planes", "fuse"), [(3, False), (5, False), (1, False), (3, True)])
+def test_a_first_convolution_for_three_gray_planes_begins_other_windows_as_one_for_rgb_does(tmp_path, planes, fuse):
+    before = recogniser(kind="gray", seed=1)
+    path = written(tmp_path / "TSM_jester_RGB_resnet18_gray_avg_segment4_nf3_interval0_e50.pth", before)
+    model = recogniser(planes, kind="gray", fuse=fuse)
+    assert not tuning.begin(model, str(path), "jester", classes(6)).left
+    assert torch.equal(model.conv1.weight, adapted(before.conv1.weight, "gray", planes, 4 if fuse else 1))
+
+
+@pytest.mark.parametrize(("kind", "planes", "to", "wanted"), [
+    ("gray", 5, "gray", 3), ("gray", 5, "rgb", 3), ("flow", 10, "rgb", 3), ("flow", 10, "flow", 6), ("flow", 10, "gray", 5),
+])  # fmt: skip
+def test_a_first_convolution_for_other_planes_is_refused(tmp_path, kind, planes, to, wanted):
+    names = {"gray": f"RGB_resnet18_gray_avg_segment4_nf{planes}_interval0", "flow": "Flow_resnet18_avg_segment4"}
+    path = written(tmp_path / f"TSM_ucf101_{names[kind]}_e50.pth", recogniser(planes, kind=kind, seed=1))
+    model = recogniser(wanted, kind=to)
+    drawn = model.conv1.weight.clone()
+    shapes = rf"conv1.weight has the shape \(64, {planes}, 7, 7\), the network needs \(64, {wanted}, 7, 7\)"
+    with pytest.raises(DataError, match=f"e50.pth: {shapes}; it was trained on another input"):
+        tuning.begin(model, str(path), "ucf101", classes(6))
+    assert torch.equal(model.conv1.weight, drawn)
+
+
+def test_a_file_without_a_first_convolution_is_refused(tmp_path):
+    weights = recogniser(seed=1).state_dict()
+    torch.save({name: value for name, value in weights.items() if name != "conv1.weight"}, tmp_path / "mine.pth")
+    with pytest.raises(DataError, match=r"mine.pth: conv1.weight is not in it"):
+        tuning.begin(recogniser(), str(tmp_path / "mine.pth"), "ucf101", classes(6))
+    torch.save(weights | {"conv1.weight": torch.zeros(64)}, tmp_path / "mine.pth")
+    with pytest.raises(DataError, match=r"mine.pth: conv1.weight has the shape \(64,\), the network needs"):
+        tuning.begin(recogniser(), str(tmp_path / "mine.pth"), "ucf101", classes(6))
 
 
 # ---------------------------------------------------------------- our own checkpoints

@@ -32,6 +32,7 @@ from kinoflow.tasks.abstraction.subsets import sizes
 from kinoflow.tasks.abstraction.taxonomy import Taxonomy
 from kinoflow.training.distributed import is_first
 from kinoflow.training.groups import one_group
+from kinoflow.training.kept import checkpoints
 from kinoflow.training.loop import Draw, Trainee, fit
 from kinoflow.training.schedule import Plan
 from kinoflow.training.workplace import workplace
@@ -97,7 +98,8 @@ def abstraction_train(
         if is_first():
             rows.write_csv(history)
             copy_beside(model, weights, basis)
-            save(model, trained, seed)
+            for path in checkpoints(model, [(told.model, mine)], options.training.keep):
+                save(path, trained, seed)
 
 
 def _log(model: Path, plan: "Training", options: AbstractionOptions, dataset: str, origin: Origin) -> Log | None:

@@ -32,6 +32,7 @@ from kinoflow.training.devices import device_of
 from kinoflow.training.distributed import is_first
 from kinoflow.training.gather import gathered
 from kinoflow.training.groups import one_group
+from kinoflow.training.kept import checkpoints
 from kinoflow.training.loop import Draw, Trainee, fit
 from kinoflow.training.schedule import Plan as Steps
 from kinoflow.training.workplace import workplace
@@ -98,7 +99,8 @@ def alignment_train(
         rows = fit(told, options.training, seed, mine, name, device=device, events=model.parent / "events")
         if is_first():
             rows.write_csv(history)
-            checkpoint.save(model, network, trained.about())
+            for path in checkpoints(model, [(told.model, mine)], options.training.keep):
+                checkpoint.save(path, network, trained.about())
 
 
 # ---------------------------------------------------------------- before anything runs

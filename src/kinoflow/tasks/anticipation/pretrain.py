@@ -26,6 +26,7 @@ from kinoflow.tasks.anticipation.text_options import PretrainOptions
 from kinoflow.tasks.anticipation.tokens import Tokens, Words, padded, read_lines
 from kinoflow.training import checkpoint
 from kinoflow.training.distributed import is_first
+from kinoflow.training.kept import checkpoints
 from kinoflow.training.loop import Draw, Trainee, fit
 from kinoflow.training.workplace import workplace
 
@@ -88,7 +89,8 @@ def teacher_pretrain(
         )
         if is_first():
             rows.write_csv(history)
-            checkpoint.save(model, network.encoder, about)
+            for path in checkpoints(model, [(told.model, mine)], options.training.keep):
+                checkpoint.save(path, network.encoder, about)
 
 
 # ---------------------------------------------------------------- masked tokens

@@ -25,6 +25,7 @@ from kinoflow.training import checkpoint
 from kinoflow.training.devices import arithmetic
 from kinoflow.training.distributed import is_first
 from kinoflow.training.history import History
+from kinoflow.training.kept import checkpoints
 from kinoflow.training.loop import Draw, Trainee, fit
 from kinoflow.training.workplace import workplace
 
@@ -96,7 +97,8 @@ def teacher_train(
         rows_of = fit(told, options.training, seed, mine, told_name, device=device, events=model.parent / "events")
         if is_first():
             _with_first(rows_of, first).write_csv(history)
-            checkpoint.save(model, network, about)
+            for path in checkpoints(model, [(told.model, mine)], options.training.keep):
+                checkpoint.save(path, network, about)
 
 
 def _about_encoder(

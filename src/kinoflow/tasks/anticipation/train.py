@@ -23,6 +23,7 @@ from kinoflow.training import checkpoint
 from kinoflow.training.devices import device_of
 from kinoflow.training.distributed import is_first
 from kinoflow.training.groups import one_group
+from kinoflow.training.kept import checkpoints
 from kinoflow.training.loop import Draw, Trainee, fit
 from kinoflow.training.schedule import Plan as Steps
 from kinoflow.training.schedule import base_rate
@@ -98,7 +99,8 @@ def anticipation_train(
         if is_first():
             rows.write_csv(history)
             copy_beside(model, extractor, basis)
-            checkpoint.save(model, whole, trained.about())
+            for path in checkpoints(model, [(told.model, mine)], options.training.keep):
+                checkpoint.save(path, whole, trained.about())
 
 
 def _begun(options: AnticipationOptions, backbone: In | None) -> AnticipationOptions:

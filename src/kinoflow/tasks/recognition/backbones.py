@@ -68,14 +68,14 @@ def _resnet(network: NetworkOptions, inputs: int, segments: int) -> Backbone:
     parts["conv1"] = _fitted(net.conv1, inputs)
     pace = 2 if network.temporal_pool else 1
     step = 2 if len(parts["layer3"]) >= MANY else 1
+    if network.temporal_pool:  # first of all: what else works on the input of this block comes behind it
+        at_input(parts["layer2"][0], "pool", TemporalPool(segments))
     for name in STAGES:
         stage, behind = parts[name], 1 if name == "layer1" else pace
         for block in list(stage)[::step] if network.shift else ():
             _shift(network, block, segments, behind)
         for i in NON_LOCAL.get(name, ()) if network.non_local else ():
             stage[i] = NonLocalAfter(stage[i], stage[i].bn3.num_features, segments // behind, behind)
-    if network.temporal_pool:
-        at_input(parts["layer2"][0], "pool", TemporalPool(segments))
     return Backbone(parts, _through_resnet, width)
 
 

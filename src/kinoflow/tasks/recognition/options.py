@@ -138,8 +138,11 @@ class AugmentOptions(Options):
         " edges repeated; none: the centre. Tests scale the short side to 256/224 of the input with multi_scale, else to it",
         "",
     )
-    scales: tuple[Scale, ...] = option(
-        (1.0, 0.875, 0.75, 0.66), "sides of multi_scale crops, as shares of the short side", "share", min_length=1
+    scales: tuple[Scale, ...] | None = option(
+        None,
+        "sides of multi_scale crops, as shares of the short side; empty: 1, 0.875, 0.75 and, of rgb and gray, 0.66",
+        "share",
+        min_length=1,
     )
     shift: int = option(3, "largest move of crop: shift", "pixels", ge=0, le=256)
     flip: bool = option(True, "mirror half of the clips, where the dataset allows it (its option mirror)", "")
@@ -333,7 +336,18 @@ class RecognitionOptions(Options):
             raise ValueError("network.fuse: it is for input.kind: gray")
         if self.network.temporal_pool and self.sampling.segments % 2:
             raise ValueError(f"sampling.segments: {self.sampling.segments} cannot be halved by network.temporal_pool")
+        self.check_test("test", self.test)
         return self
+
+    def check_test(self, key: str, test: ClipTestOptions) -> None:
+        """Raise ValueError, one sentence that begins with ``key``, if the network cannot read a test's segments."""
+        trained, network = self.sampling.segments, self.network
+        segments = test.segments or trained
+        if network.temporal_pool and segments % 2:
+            raise ValueError(f"{key}.segments: {segments} cannot be halved by network.temporal_pool")
+        if network.fuse and segments != trained:
+            text = f"network.fuse reads clips of the {trained} segments that it is trained with, not of {segments}"
+            raise ValueError(f"{key}.segments: {text}")
 
 
 class SectionOptions(Options):

@@ -118,7 +118,7 @@ class TemporalPool(Temporal):
 
 
 def at_input(module: nn.Module, name: str, operator: Temporal) -> None:
-    """Let ``operator`` work on what goes into ``module``, as its child ``name``.
+    """Let ``operator`` work on what goes into ``module``, as its child ``name``, behind those that were put there before.
 
     The child has no parameters and the module keeps its name, so weights have the same names with and without it; whoever
     wants another operator there (streaming does) sets another child of that name.

@@ -27,6 +27,7 @@ from kinoflow.training import checkpoint
 from kinoflow.training.devices import device_of
 from kinoflow.training.distributed import is_first
 from kinoflow.training.groups import Group, one_group
+from kinoflow.training.kept import checkpoints
 from kinoflow.training.loop import Draw, Trainee, fit
 from kinoflow.training.workplace import workplace
 
@@ -95,7 +96,8 @@ def recognition_train(
         rows = fit(told, options.training, seed, mine, name, device=device, events=model.parent / "events")
         if is_first():
             rows.write_csv(history)
-            checkpoint.save(model, network, trained.about(seed))
+            for path in checkpoints(model, [(told.model, mine)], options.training.keep):
+                checkpoint.save(path, network, trained.about(seed))
 
 
 # ---------------------------------------------------------------- before anything runs

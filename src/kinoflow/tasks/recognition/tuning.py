@@ -2,8 +2,9 @@
 
 A file's weights are taken over as TSM's rule for tuning says, but for its accidents:
 - heads are taken over only where the file was trained on the same dataset, with the same classes;
-- the first convolution is made anew where an RGB picture's weights meet other planes (first_conv.py), and is left as it was
-  drawn where a network for flow begins with one that was trained on something else;
+- the first convolution is made anew where weights for an RGB picture, or for three gray planes in the place of its colours,
+  meet other planes (first_conv.py), and is left as it was drawn where a network for flow begins with one that was trained on
+  something else;
 - everything else must be there, and must fit.
 What works along time adds nothing to names, so that TSN's weights begin a TSM, or those of one place of shift the other's.
 """
@@ -31,6 +32,9 @@ from kinoflow.training import checkpoint
 
 NONE, PUBLISHED = "none", "torchvision:"
 HEAD = "fc."
+OTHER_INPUT = (
+    "it was trained on another input; set input.kind and input.frames as there, or begin with weights for RGB pictures"
+)
 COUNTER = "num_batches_tracked"  # counts steps; no weight, and in no old file
 # TSM's names: wrappers add parts, the last layer has a name of its own. Others' names of last layers come after.
 WRAPPERS = re.compile(r"^(?:module\.)?(?:base_model\.)?")
@@ -41,9 +45,10 @@ GROUPED = {"0": "0.0", "1": "0.1", "3": "1.0", "4": "1.1", "6": "2", "7": "3"}
 GROUPED_FIRST = {"0": "0.0", "1": "0.1", "3": "1", "4": "2"}
 FILE_NAME = re.compile(
     r"TSM_(?P<dataset>[^_]+)_(?P<modality>RGB|Flow)_(?P<backbone>[^_]+)"
-    r"(?:_shift(?P<shift>\d+)_(?P<place>blockres|block))?(?P<middle>.*?)_(?P<consensus>avg|identity)"
+    r"(?:_shift(?P<shift>\d+)_(?P<place>blockres|block))?(?P<middle>.*?)_(?P<consensus>avg|identity|rnn)"
     r"_segment(?P<segments>\d+)(?P<rest>.*)$"
 )
+DATASETS = {"kinetics": "kinetics400", "something": "something_v1", "somethingv2": "something_v2"}  # TSM's names: ours
 BACKBONES = {"mobilenetv2": "mobilenet_v2", "BNInception": "bn_inception"}
 
 
@@ -88,20 +93,26 @@ def begin(model: Recogniser, weights: str, dataset: str, classes: Mapping[str, S
 def take(model: Recogniser, given: Source, name: str, dataset: str, classes: Mapping[str, Sequence[str]]) -> Begun:
     """Copy weights into ``model``; see the rule at the top. ``name``: of the file, for messages.
 
-    Raises DataError if anything but heads, first convolution and non-local blocks is missing, too much, or does not fit.
+    Raises DataError if anything but heads and non-local blocks is missing, too much, or does not fit; a network for flow
+    needs no first convolution.
     """
-    own = _own(model)
-    found = _with_heads(model, given, dataset, classes) | _stem(model, given, own)
-    found |= {key: value for key, value in given.tensors.items() if not _special(model, key)}
+    own, stem = _own(model), f"{model.first}.weight"
+    anew = model.kind == "flow" and given.kind not in (None, "flow")
+    found = _with_heads(model, given, dataset, classes)
+    found |= {key: value for key, value in given.tensors.items() if not key.startswith(HEAD)}
+    if anew:
+        found.pop(stem, None)
+    elif stem in found:
+        found[stem] = _stem(model, given.kind, found[stem], own[stem])
     for key, value in found.items():
         if key not in own:
             raise DataError(f"{name}: {key} is no weight of this {model.network.backbone}; it is of another network")
         if value.shape != own[key].shape:
             shapes = f"the shape {tuple(value.shape)}, the network needs {tuple(own[key].shape)}"
-            raise DataError(f"{name}: {key} has {shapes}; it is of another network")
+            raise DataError(f"{name}: {key} has {shapes}; {OTHER_INPUT if key == stem else 'it is of another network'}")
     left = tuple(key for key in own if key not in found)
     for key in left:
-        if not _special(model, key) and ".nl." not in key:
+        if not (key.startswith(HEAD) or (key == stem and anew) or ".nl." in key):
             raise DataError(f"{name}: {key} is not in it; it is of another network than {model.network.backbone}")
     with torch.no_grad():
         for key, value in found.items():
@@ -117,15 +128,12 @@ def _own(model: Recogniser) -> dict[str, Tensor]:
     return {plain(key): value for key, value in model.state_dict().items() if not key.endswith(COUNTER)}
 
 
-def _special(model: Recogniser, key: str) -> bool:
-    return key.startswith(HEAD) or key == f"{model.first}.weight"
-
-
 def _with_heads(
     model: Recogniser, given: Source, dataset: str, classes: Mapping[str, Sequence[str]]
 ) -> dict[str, Tensor]:
     """Return the weights of heads that are taken over: none unless the same dataset's classes were learned."""
-    if not dataset or given.dataset != dataset:
+    theirs, ours = (DATASETS.get(name or "", name) for name in (given.dataset, dataset))
+    if not ours or theirs != ours:
         return {}
     heads = {}
     for key, value in named(given.tensors, next(iter(model.fc))).items():
@@ -138,15 +146,12 @@ def _with_heads(
     return heads
 
 
-def _stem(model: Recogniser, given: Source, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the first convolution's weight for the model's planes; nothing if it cannot be made of the one given."""
-    key = f"{model.first}.weight"
-    weight = given.tensors.get(key)
-    if weight is None or (model.kind == "flow" and given.kind not in (None, "flow")):
-        return {}
-    if given.kind in (None, "rgb") and weight.shape[1] == 3:
-        weight = adapted(weight, model.kind, model.channels, model.segments if model.network.fuse else 1)
-    return {key: weight} if weight.shape[1] == own[key].shape[1] else {}
+def _stem(model: Recogniser, kind: str | None, weight: Tensor, own: Tensor) -> Tensor:
+    """Return a first convolution for the model's planes, made of one for ``kind`` where that can be done."""
+    adapts = kind in (None, "rgb") or (kind == "gray" and weight.shape != own.shape)
+    if not adapts or weight.ndim != 4 or weight.shape[1] != 3:
+        return weight
+    return adapted(weight, model.kind, model.channels, model.segments if model.network.fuse else 1)
 
 
 def _few(names: Sequence[str]) -> str:
@@ -165,7 +170,7 @@ def source(path: Path) -> Source:
         tensors, about = checkpoint.read(path)
         tensors = {plain(key): value for key, value in tensors.items() if not key.endswith(COUNTER)}
         return _of_run(path, tensors, about)
-    match = FILE_NAME.match(path.name)
+    match = FILE_NAME.match(_telling(path))
     tensors = renamed(read(path))
     return Source(tensors, match["dataset"], _kind(match)) if match else Source(tensors)
 
@@ -262,7 +267,7 @@ def published(path: Path, head: str = "action") -> tuple[Recogniser, Published]:
 
     Raises DataError if name and weights do not fit each other.
     """
-    about, tensors = described(path.name), named(renamed(read(path)), head)
+    about, tensors = described(_telling(path)), named(renamed(read(path)), head)
     stem, last = f"{first_convolution(about.network.backbone)}.weight", f"{HEAD}{head}.weight"
     for key in (stem, last):
         if key not in tensors:
@@ -274,6 +279,11 @@ def published(path: Path, head: str = "action") -> tuple[Recogniser, Published]:
     given = Source(tensors, about.dataset, about.kind)
     take(model, given, str(path), about.dataset, {head: ()})
     return model, about
+
+
+def _telling(path: Path) -> str:
+    """Return the name that tells of a file: its own, or that of its folder (TSM_kinetics_.../ckpt.best.pth.tar)."""
+    return path.parent.name if FILE_NAME.match(path.parent.name) and not FILE_NAME.match(path.name) else path.name
 
 
 def _kind(match: re.Match[str]) -> str:

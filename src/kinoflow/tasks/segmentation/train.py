@@ -28,6 +28,7 @@ from kinoflow.training import checkpoint
 from kinoflow.training.distributed import is_first
 from kinoflow.training.groups import one_group
 from kinoflow.training.history import History
+from kinoflow.training.kept import checkpoints
 from kinoflow.training.loop import Draw, Trainee, fit
 from kinoflow.training.schedule import Plan
 from kinoflow.training.workplace import workplace
@@ -106,7 +107,9 @@ def segmentation_train(
         if is_first():
             rows.write_csv(history)
             copy_beside(model, weights, basis)
-            checkpoint.save(model, trained.whole(), trained.about(seed))
+            jobs = [(each, mine / str(number)) for number, each in enumerate(models.values())]
+            for path in checkpoints(model, jobs, options.training.keep):
+                checkpoint.save(path, trained.whole(), trained.about(seed))
 
 
 def _by_task(parts: Parts) -> dict[str, Parts]:
