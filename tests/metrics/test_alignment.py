@@ -293,6 +293,9 @@ def test_targets_are_0_at_the_end_of_a_phase_and_rise_evenly(labels):
 def test_a_share_of_videos_is_the_first_ones_and_one_at_least():
     assert [first_share(10, f) for f in (0.01, 0.1, 0.55, 1.0)] == [1, 1, 5, 10]
     assert first_share(70, 0.1) == 7  # although .1 * 70 is a little more, or less
+    for fraction, count in ((0.7, 90), (0.29, 100), (0.35, 180)):  # products a little below a whole number
+        assert first_share(count, fraction) == math.floor(fraction * count)
+    assert [first_share(count, 0.1) for count in range(10, 1200, 10)] == list(range(1, 120))
 
 
 def test_labels_and_frames_of_other_length_are_refused():

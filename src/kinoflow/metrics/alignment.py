@@ -222,8 +222,8 @@ def labelled(
 
 
 def first_share(count: int, fraction: float) -> int:
-    """Return how many of ``count`` videos a share of them is: the first ones, one at least."""
-    return max(1, int(np.floor(fraction * count + 1e-9)))
+    """Return how many of ``count`` videos a share of them is: the first floor(fraction * count), one at least."""
+    return max(1, int(fraction * count))
 
 
 def phase_classification(

@@ -1,5 +1,7 @@
 """From tables and frames to clips with labels."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -123,6 +125,7 @@ def test_clips_of_a_set_stand_together():
 def test_the_labelled_share_is_the_first_clips_and_at_least_one():
     found = [clip("a", name=str(i)) for i in range(10)]
     assert [each.name for each in data.labelled_share(found, 0.29)] == ["0", "1"]
+    assert len(data.labelled_share(found * 9, 0.7)) == math.floor(0.7 * 90)
     assert len(data.labelled_share(found, 0.01)) == 1 and len(data.labelled_share(found, 0.3)) == 3
 
 

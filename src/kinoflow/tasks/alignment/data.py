@@ -16,6 +16,7 @@ import numpy as np
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.media.options import FramesOptions
 from kinoflow.media.reading import SLACK, FrameShards, Videos
+from kinoflow.metrics.alignment import first_share
 from kinoflow.options import check
 from kinoflow.progress import Progress, log
 from kinoflow.store.files import parse_json
@@ -190,7 +191,7 @@ def some(found: Sequence[Clip], most: int | None) -> list[Clip]:
 
 def labelled_share(found: Sequence[Clip], fraction: float) -> list[Clip]:
     """Return the first floor(fraction * n) clips, at least one: what supervised training sees the labels of."""
-    return list(found[: max(1, int(fraction * len(found) + 1e-9))])
+    return list(found[: first_share(len(found), fraction)])
 
 
 # ---------------------------------------------------------------- sources

@@ -76,7 +76,7 @@ def _learned(train: Side, test: Side, classes: int, options: MeasuringOptions) -
 def _probe(train: Side, test: Side, classes: int, share: float, options: MeasuringOptions) -> dict[str, float]:
     """Return the shares of frames that the linear probe tells right; it sees a batch of videos at least."""
     probe = options.probe
-    count = min(len(train.vectors), max(probe.batch, int(share * len(train.vectors) + 1e-9)))
+    count = min(len(train.vectors), max(probe.batch, metrics.first_share(len(train.vectors), share)))
     batch = min(probe.batch, count)
     own = (train.vectors[:count], train.labels[:count], test.vectors, test.labels)
     found = linear_probe(*own, classes, probe.learning_rate, probe.epochs, batch)
