@@ -78,6 +78,17 @@ def test_a_second_conversion_makes_no_clip_again(tmp_path):
     assert before == [path.stat().st_mtime_ns for path in sorted((tmp_path / "videos").glob("*.mp4"))]
 
 
+def test_two_actions_of_the_release_are_left_out_and_counted(tmp_path, caplog):
+    release, phases = penn_action(tmp_path / "r", CLIPS)
+    for i, name in enumerate(("train/strum_guitar", "train/jump_rope", "val/jump_rope")):
+        (phases / name).mkdir()
+        np.save(phases / name / f"{i + 4:04d}.npy", np.zeros(3, int))
+    with caplog.at_level("INFO"):
+        _, splits, missing, classes = convert(tmp_path, release, phases)
+    assert len(splits) == 3 and missing == [] and classes == ["bowl", "pushup", "pullup"]
+    assert "3 clips of jump_rope or strum_guitar are left out" in caplog.text
+
+
 def _other_action(release, phases):
     (phases / "train" / "bowl" / "0001.npy").rename(phases / "train" / "pushup" / "0001.npy")
 
@@ -98,9 +109,9 @@ def _broken_picture(release, phases):
     (release / "frames" / "0001" / "000003.jpg").write_bytes(b"no JPEG")
 
 
-def _strum(release, phases):
-    (phases / "train" / "strum_guitar").mkdir()
-    np.save(phases / "train" / "strum_guitar" / "0009.npy", np.zeros(3, int))
+def _juggling(release, phases):
+    (phases / "train" / "juggling").mkdir()
+    np.save(phases / "train" / "juggling" / "0009.npy", np.zeros(3, int))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +122,7 @@ def _strum(release, phases):
         (_cut_label, "0001.npy: this is no file of phase labels"),
         (_many_phases, "the phase 7 is not one of the 3 of bowl"),
         (_broken_picture, "000003.jpg: this picture cannot be read"),
-        (_strum, "'strum_guitar' is none of the 13 actions"),
+        (_juggling, "'juggling' is none of the 13 actions"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(tmp_path, spoil, sentence):

@@ -71,6 +71,10 @@ def _convert(example: SequenceExample, split: str, videos: Path, where: str) -> 
     clip = safe_name(name[0].decode("utf-8", "replace"), where)
     pictures = [picture for values in example.lists["video"] for picture in values]
     numbers = [number for values in example.lists["frame_labels"] for number in values]
+    if not all(isinstance(picture, bytes) for picture in pictures) or not all(isinstance(n, int) for n in numbers):
+        raise DataError(
+            f"{where}: video is a list of JPEG files, frame_labels of whole numbers, and here one is not; check which file it is"
+        )
     told = example.context.get("len") or [len(pictures)]
     if not pictures or len(numbers) != len(pictures) or told[0] != len(pictures):
         raise DataError(
