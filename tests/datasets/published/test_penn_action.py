@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.datasets.published.releases import penn_action
 
 from kinoflow.datasets.published.options import PennActionOptions
-from kinoflow.datasets.published.penn_action import ACTIONS, PHASES, convert_penn_action, thinned
+from kinoflow.datasets.published.penn_action import ACTIONS, PHASES, RELEASE, convert_penn_action, thinned
 from kinoflow.errors import DataError
 from kinoflow.media.decode import frame_index
 from kinoflow.store.tables import read_csv
@@ -60,6 +60,13 @@ def test_thinning_keeps_order_and_stays_inside(a, b):
 def test_the_order_of_actions_is_the_published_one():
     assert len(ACTIONS) == 13 and ACTIONS[7:9] == ("pushup", "pullup")
     assert sum(PHASES.values()) == 42 and PHASES["clean_and_jerk"] == 6
+
+
+def test_numbers_of_clips_are_compared_with_the_published_ones(tmp_path, caplog):
+    assert [sum(row[i] for row in RELEASE.values()) for i in range(2)] == [1140, 966]
+    assert RELEASE["pushup"] == (102, 106, 2) and RELEASE["clean_and_jerk"] == (40, 42, 6)
+    convert(tmp_path, *penn_action(tmp_path / "r", CLIPS))
+    assert "bowl train 1, not 134; bowl validation 0, not 85" in caplog.text
 
 
 def test_a_clip_without_frames_is_reported(tmp_path):

@@ -44,6 +44,11 @@ def test_every_record_becomes_a_clip_with_its_phases(release, tmp_path):
     assert [float(row["end"]) for row in own[1:]] == pytest.approx([0.08 * i for i in range(1, 6)])
 
 
+def test_other_numbers_of_clips_than_published_are_told(release, tmp_path, caplog):
+    convert(tmp_path, release)
+    assert "numbers of clips differ from the published ones: train 2, not 70; validation 1, not 14" in caplog.text
+
+
 def test_a_clip_has_the_frames_of_its_record(release, tmp_path):
     convert(tmp_path, release)
     blocks = list(decode_video(tmp_path / "videos" / "creme_1.mp4", FramesOptions(size=64)))

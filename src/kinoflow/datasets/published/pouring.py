@@ -6,12 +6,13 @@ context: name (bytes), len, label (-1), label_string, framelabels_string    list
 import hashlib
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from kinoflow.datasets.published.clips import Clip, make, safe_name, write_tables
+from kinoflow.datasets.published.clips import Clip, compare, make, safe_name, write_tables
 from kinoflow.datasets.published.files import Files
 from kinoflow.datasets.published.tfrecord import SequenceExample, examples
 from kinoflow.errors import DataError
@@ -22,7 +23,7 @@ from kinoflow.store.files import key_of
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 RECORDS = r".*?({})-(\d+)-of-(\d+)\.tfrecord"
 ACTION = "pouring"
-PHASES = 5
+COUNTS = {"train": 70, "validation": 14}  # clips
 
 
 def convert_pouring(records: Folder, videos: State, labels: Out, splits: Out) -> None:
@@ -42,6 +43,7 @@ def convert_pouring(records: Folder, videos: State, labels: Out, splits: Out) ->
                 clips.append(_convert(example, split, videos, f"{path}, record {number}"))
             progress.step()
     write_tables(labels, splits, clips, videos)
+    compare("clips", Counter(clip.split for clip in clips), COUNTS)
     log.info("%d clips", len(clips))
 
 
