@@ -23,11 +23,19 @@ class Side:
 
     def labelled(self) -> "Side":
         """Return the clips with their labelled frames alone; where no frame of any clip has a label, all frames."""
+        found = self.known()
+        if found is self:
+            return self
+        pairs = [(v, n) for v, n in zip(found.vectors, found.labels, strict=True) if len(n)]
+        return Side([v for v, _ in pairs], [n for _, n in pairs])
+
+    def known(self) -> "Side":
+        """Return the same as `labelled`, but also the clips without a label, which have no frame then."""
         masks = [labels >= 0 for labels in self.labels]
         if not any(mask.any() for mask in masks):
             return self
-        pairs = [(v[m], n[m]) for v, n, m in zip(self.vectors, self.labels, masks, strict=True) if m.any()]
-        return Side([v for v, _ in pairs], [n for _, n in pairs])
+        found = [(v[m], n[m]) for v, n, m in zip(self.vectors, self.labels, masks, strict=True)]
+        return Side([v for v, _ in found], [n for _, n in found])
 
 
 def measures(train: Side, test: Side, classes: int, options: MeasuringOptions) -> Numbers:
