@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 from kinoflow.metrics.alignment import (
     clock,
     complete,
+    distinct,
     first_share,
     kendalls_tau,
     labelled,
@@ -195,6 +196,34 @@ def test_retrieval_is_the_share_among_sorted_distances(videos, seed, stride):
         assert 0 <= found[k] <= 1
 
 
+@pytest.mark.parametrize("width", [32, 33, 64, 128])
+def test_copies_of_a_frame_are_found_in_the_order_of_videos_and_frames(width):
+    """Copies are equally far from everything, however products of matrices round at one place or another."""
+    from scipy.spatial.distance import cdist
+
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        base = rng.standard_normal((8, width))
+        videos = [base[rng.integers(0, 8, rng.integers(5, 40))] for _ in range(4)]
+        labels = [rng.integers(0, 3, len(video)) for video in videos]
+        shares = []
+        for i, query in enumerate(videos):
+            keys, marks = (np.concatenate([x[j] for j in range(4) if j != i]) for x in (videos, labels))
+            nearest = np.argsort(cdist(query, keys, "sqeuclidean"), axis=1, kind="stable")[:, :5]
+            shares.append((marks[nearest] == labels[i][:, None]).mean())
+        assert retrieval(videos, labels, (5,))[5] == pytest.approx(np.mean(shares), abs=1e-12)
+
+
+def test_distinct_rows_come_back_as_they_lay():
+    rows = np.array([[1.0, 2.0], [0.0, 3.0], [1.0, 2.0], [-0.0, 3.0]])
+    found, place = distinct(rows)
+    np.testing.assert_array_equal(found[place], rows)
+    assert len(found) == 2
+    alone, place = distinct(rows[:2])
+    assert alone.tolist() == rows[:2].tolist() and place is None
+    assert distinct(np.zeros((0, 3)))[1] is None and distinct(np.zeros((3, 0)))[0].shape == (1, 0)
+
+
 def test_retrieval_of_one_phase_is_1_and_of_chance_the_share_of_classes():
     rng = np.random.default_rng(0)
     videos = [rng.standard_normal((200, 4)) for _ in range(3)]
@@ -264,6 +293,9 @@ def test_targets_are_0_at_the_end_of_a_phase_and_rise_evenly(labels):
 def test_a_share_of_videos_is_the_first_ones_and_one_at_least():
     assert [first_share(10, f) for f in (0.01, 0.1, 0.55, 1.0)] == [1, 1, 5, 10]
     assert first_share(70, 0.1) == 7  # although .1 * 70 is a little more, or less
+    for fraction, count in ((0.7, 90), (0.29, 100), (0.35, 180)):  # products a little below a whole number
+        assert first_share(count, fraction) == math.floor(fraction * count)
+    assert [first_share(count, 0.1) for count in range(10, 1200, 10)] == list(range(1, 120))
 
 
 def test_labels_and_frames_of_other_length_are_refused():

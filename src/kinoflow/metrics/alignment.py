@@ -44,6 +44,20 @@ def _keys(x: np.ndarray) -> np.ndarray:
     return np.concatenate([-x, np.einsum("nd,nd->n", x, x)[:, None] / 2], 1)
 
 
+def distinct(x: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the rows (u, D) of x (n, D) without copies, and which of them each row is, (n,); x itself and None without any.
+
+    Products of matrices round by the place of a row: copies have equal distances only if these are computed once.
+    """
+    x = np.ascontiguousarray(x) + 0.0  # no -0: copies are told by their bytes
+    if not len(x) or not x.shape[1]:
+        return x[:1], np.zeros(len(x), np.int64) if len(x) > 1 else None
+    _, first, place = np.unique(
+        x.view(np.dtype((np.void, x.itemsize * x.shape[1]))), return_index=True, return_inverse=True
+    )
+    return (x, None) if len(first) == len(x) else (x[first], place.reshape(-1))
+
+
 def soft_neighbours(
     x: np.ndarray, y: np.ndarray, temperature: float = 0.1, distance: str = "sqeuclidean"
 ) -> np.ndarray:
@@ -156,11 +170,13 @@ def retrieval(
         pool = [j for j in range(len(ready)) if j != i and len(ready[j])]
         if not len(query) or not pool:
             continue
-        keys, marks = _keys(np.concatenate([ready[j] for j in pool])), np.concatenate([labels[j] for j in pool])
+        marks = np.concatenate([labels[j] for j in pool])
+        rows, place = distinct(np.concatenate([ready[j] for j in pool]))
+        keys, all_of = _keys(rows).T, slice(None) if place is None else place
         hits = np.concatenate(
             [
-                marks[_first(_tailed(part) @ keys.T, max(neighbours))] == own[:, None]
-                for part, own in _parts(query, labels[i], len(keys))
+                marks[_first((_tailed(part) @ keys)[:, all_of], max(neighbours))] == own[:, None]
+                for part, own in _parts(query, labels[i], len(marks))
             ]
         )
         for k in neighbours:
@@ -206,8 +222,8 @@ def labelled(
 
 
 def first_share(count: int, fraction: float) -> int:
-    """Return how many of ``count`` videos a share of them is: the first ones, one at least."""
-    return max(1, int(np.floor(fraction * count + 1e-9)))
+    """Return how many of ``count`` videos a share of them is: the first floor(fraction * count), one at least."""
+    return max(1, int(fraction * count))
 
 
 def phase_classification(

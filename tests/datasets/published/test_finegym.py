@@ -7,8 +7,9 @@ import pytest
 from tests.conftest import ROOT, moving_square
 from tests.datasets.published.releases import finegym
 
+from kinoflow.datasets.published.clips import compare
 from kinoflow.datasets.published.files import Files
-from kinoflow.datasets.published.finegym import chosen, class_names, cut_finegym, frame_labels
+from kinoflow.datasets.published.finegym import ELEMENTS, chosen, class_names, cut_finegym, frame_labels
 from kinoflow.datasets.published.options import FineGymOptions
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.media.decode import decode_video
@@ -85,7 +86,7 @@ def test_the_real_lists_of_categories_give_99_and_288_names(shared):
     assert sum("salto backward tucked [set " in name for name in class_names(files, 99)) == 2
 
 
-def test_events_are_cut_and_their_elements_labelled(raw, tmp_path):
+def test_events_are_cut_and_their_elements_labelled(raw, tmp_path, caplog):
     labels, splits, missing, classes = cut(tmp_path, finegym(tmp_path / "a", ANNOTATION, TRAIN, VAL), raw)
     vault, bars = f"{VIDEO}_E_000001_000003.mp4", f"{VIDEO}_E_000004_000005.mp4"
     assert {row["video"]: (row["split"], row["task"]) for row in splits} == {
@@ -98,6 +99,15 @@ def test_events_are_cut_and_their_elements_labelled(raw, tmp_path):
     phases = [(row["phase"], row["start"], row["end"]) for row in labels if row["video"] == vault and row["phase"]]
     assert phases == [("element 4", "0.4", "0.92"), ("element 0", "1.0", "1.6")]  # the last stage; clipped to the clip
     assert len(classes) == 99
+    assert "numbers of elements differ from the published ones: train 2, not 20484" in caplog.text
+
+
+@pytest.mark.parametrize(("classes", "train", "validation"), [(99, 20484, 8521), (288, 22671, 9646)])
+def test_numbers_of_elements_are_those_of_the_release(caplog, classes, train, validation):
+    compare("elements", {"train": train, "validation": validation}, ELEMENTS[classes])
+    assert not caplog.records
+    compare("elements", {"train": train - 1, "validation": validation}, ELEMENTS[classes])
+    assert f"train {train - 1}, not {train}" in caplog.text and "validation" not in caplog.text
 
 
 def test_a_clip_begins_at_its_very_time_and_not_at_a_key_frame(raw, tmp_path):

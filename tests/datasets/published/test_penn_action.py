@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.datasets.published.releases import penn_action
 
 from kinoflow.datasets.published.options import PennActionOptions
-from kinoflow.datasets.published.penn_action import ACTIONS, PHASES, convert_penn_action, thinned
+from kinoflow.datasets.published.penn_action import ACTIONS, PHASES, RELEASE, convert_penn_action, thinned
 from kinoflow.errors import DataError
 from kinoflow.media.decode import frame_index
 from kinoflow.store.tables import read_csv
@@ -62,6 +62,13 @@ def test_the_order_of_actions_is_the_published_one():
     assert sum(PHASES.values()) == 42 and PHASES["clean_and_jerk"] == 6
 
 
+def test_numbers_of_clips_are_compared_with_the_published_ones(tmp_path, caplog):
+    assert [sum(row[i] for row in RELEASE.values()) for i in range(2)] == [1140, 966]
+    assert RELEASE["pushup"] == (102, 106, 2) and RELEASE["clean_and_jerk"] == (40, 42, 6)
+    convert(tmp_path, *penn_action(tmp_path / "r", CLIPS))
+    assert "bowl train 1, not 134; bowl validation 0, not 85" in caplog.text
+
+
 def test_a_clip_without_frames_is_reported(tmp_path):
     release, phases = penn_action(tmp_path / "r", CLIPS)
     (release / "labels" / "0001.mat").unlink()
@@ -76,6 +83,17 @@ def test_a_second_conversion_makes_no_clip_again(tmp_path):
     before = [path.stat().st_mtime_ns for path in sorted((tmp_path / "videos").glob("*.mp4"))]
     convert(tmp_path, *release)
     assert before == [path.stat().st_mtime_ns for path in sorted((tmp_path / "videos").glob("*.mp4"))]
+
+
+def test_two_actions_of_the_release_are_left_out_and_counted(tmp_path, caplog):
+    release, phases = penn_action(tmp_path / "r", CLIPS)
+    for i, name in enumerate(("train/strum_guitar", "train/jump_rope", "val/jump_rope")):
+        (phases / name).mkdir()
+        np.save(phases / name / f"{i + 4:04d}.npy", np.zeros(3, int))
+    with caplog.at_level("INFO"):
+        _, splits, missing, classes = convert(tmp_path, release, phases)
+    assert len(splits) == 3 and missing == [] and classes == ["bowl", "pushup", "pullup"]
+    assert "3 clips of jump_rope or strum_guitar are left out" in caplog.text
 
 
 def _other_action(release, phases):
@@ -98,9 +116,9 @@ def _broken_picture(release, phases):
     (release / "frames" / "0001" / "000003.jpg").write_bytes(b"no JPEG")
 
 
-def _strum(release, phases):
-    (phases / "train" / "strum_guitar").mkdir()
-    np.save(phases / "train" / "strum_guitar" / "0009.npy", np.zeros(3, int))
+def _juggling(release, phases):
+    (phases / "train" / "juggling").mkdir()
+    np.save(phases / "train" / "juggling" / "0009.npy", np.zeros(3, int))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +129,7 @@ def _strum(release, phases):
         (_cut_label, "0001.npy: this is no file of phase labels"),
         (_many_phases, "the phase 7 is not one of the 3 of bowl"),
         (_broken_picture, "000003.jpg: this picture cannot be read"),
-        (_strum, "'strum_guitar' is none of the 13 actions"),
+        (_juggling, "'juggling' is none of the 13 actions"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(tmp_path, spoil, sentence):

@@ -2,7 +2,16 @@
 
 import pytest
 from tests.conftest import moving_square
-from tests.datasets.published.releases import jpeg, pouring, sequence_example, tfrecord
+from tests.datasets.published.releases import (
+    bytes_feature,
+    entry,
+    int_feature,
+    jpeg,
+    message,
+    pouring,
+    sequence_example,
+    tfrecord,
+)
 
 from kinoflow.datasets.published.pouring import convert_pouring
 from kinoflow.datasets.published.tfrecord import crc32c
@@ -33,6 +42,11 @@ def test_every_record_becomes_a_clip_with_its_phases(release, tmp_path):
     assert (own[0]["action"], own[0]["phase"], own[0]["start"], own[0]["end"]) == ("pouring", "", "", "")
     assert [row["phase"] for row in own[1:]] == [f"phase {i}" for i in range(5)]
     assert [float(row["end"]) for row in own[1:]] == pytest.approx([0.08 * i for i in range(1, 6)])
+
+
+def test_other_numbers_of_clips_than_published_are_told(release, tmp_path, caplog):
+    convert(tmp_path, release)
+    assert "numbers of clips differ from the published ones: train 2, not 70; validation 1, not 14" in caplog.text
 
 
 def test_a_clip_has_the_frames_of_its_record(release, tmp_path):
@@ -83,6 +97,24 @@ def test_a_missing_part_is_told(release, tmp_path):
 )
 def test_a_record_that_does_not_fit_is_one_sentence(tmp_path, pictures, labels, name, sentence):
     tfrecord(tmp_path / "pouring_val-0-of-1.tfrecord", [sequence_example(name, pictures, labels)])
+    with pytest.raises(DataError, match=sentence):
+        convert(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("video", "labels", "sentence"),
+    [
+        (message(1, int_feature(7)), message(1, int_feature(0)), "video is a list of JPEG files, frame_labels"),
+        (message(1, bytes_feature(b"x")), message(1, bytes_feature(b"0")), "frame_labels of whole numbers"),
+        (message(1, bytes_feature(b"x")), message(1, message(2, message(1, bytes(4)))), "of whole numbers"),
+        (bytes([8, 5]), message(1, int_feature(0)), "record 0: this is no sequence example"),
+    ],
+    ids=["numbers for pictures", "bytes for labels", "floats for labels", "a number for a feature"],
+)
+def test_a_record_whose_lists_are_of_another_type_is_one_sentence(tmp_path, video, labels, sentence):
+    context = entry("name", bytes_feature(b"a")) + entry("len", int_feature(1))
+    example = message(1, context) + message(2, entry("video", video) + entry("frame_labels", labels))
+    tfrecord(tmp_path / "pouring_val-0-of-1.tfrecord", [example])
     with pytest.raises(DataError, match=sentence):
         convert(tmp_path, tmp_path)
 

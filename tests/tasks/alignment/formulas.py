@@ -16,9 +16,9 @@ def scl_written_out(z: Tensor, steps: Tensor, masks: Tensor, lengths: Tensor, op
     time = steps.reshape(-1).float()
     distance = (time[:, None] * length[None] / length[:, None] - time[None]).abs()
     like = (video[:, None] == video[None]) & (view[:, None] != view[None]) & real[:, None] & real[None]
-    q = torch.exp(-(distance**2) / (2 * options.variance)) * like
+    q = (torch.exp(-(distance**2) / (2 * options.variance)) * like).to(z.dtype)
     total = q.sum(1, keepdim=True)
-    q = torch.where(total > 0, q / total, 0).to(z.dtype)
+    q = torch.where(total > 0, q / total, 0)
     weight = torch.ones(len(flat), len(flat), dtype=z.dtype)
     if options.negatives.startswith("single"):
         weight[video[:, None] != video[None]] = 0

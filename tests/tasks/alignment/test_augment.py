@@ -69,7 +69,10 @@ def test_pictures_are_made_ready_for_tests_as_published():
     whole = torch.tensor(scaled(video, size=size))
     assert close((whole - mean) / deviation, GOLDEN["eval_transform_nocrop"])
     square = int(GOLDEN["uniform_crop_size"])
-    assert close(scaled(video, augment.centre(14, 18, square), size=square), GOLDEN["uniform_crop_1"])
+    top, left, height, width = augment.centre(14, 18, square)
+    for place, where in enumerate((0, left, 18 - square)):  # start and end of the longer side: published, used nowhere
+        box = (top, where, height, width)
+        assert close(scaled(video, box, size=square), GOLDEN[f"uniform_crop_{place}"])
 
 
 # ---------------------------------------------------------------- Pillow

@@ -1,5 +1,7 @@
 """From tables and frames to clips with labels."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -115,6 +117,14 @@ def test_classes_stand_in_the_order_of_time():
     assert found[1].numbers(("reach", "pour", "lower")).tolist() == [0, 0, -1, 2]
 
 
+def test_numbered_phases_are_in_the_order_of_their_numbers_whenever_they_come():
+    late = [clip([f"phase {n}" for n in (2, 10, 0, 1)]), clip(["", "phase 10", "phase 0"])]
+    assert data.classes_of(late) == ("phase 0", "phase 1", "phase 2", "phase 10")
+    assert data.classes_of([clip(["b 1", "a 0"])]) == ("b 1", "a 0")
+    assert data.classes_of([clip(["phase 1", "rest", "phase 0"])]) == ("phase 1", "rest", "phase 0")
+    assert data.classes_of([clip([""])]) == ()
+
+
 def test_clips_of_a_set_stand_together():
     found = data.by_set([clip("a", set="b"), clip("b", set="a"), clip("c", set="b")])
     assert list(found) == ["a", "b"] and [each.labels[0] for each in found["b"]] == ["a", "c"]
@@ -123,6 +133,7 @@ def test_clips_of_a_set_stand_together():
 def test_the_labelled_share_is_the_first_clips_and_at_least_one():
     found = [clip("a", name=str(i)) for i in range(10)]
     assert [each.name for each in data.labelled_share(found, 0.29)] == ["0", "1"]
+    assert len(data.labelled_share(found * 9, 0.7)) == math.floor(0.7 * 90)
     assert len(data.labelled_share(found, 0.01)) == 1 and len(data.labelled_share(found, 0.3)) == 3
 
 

@@ -105,6 +105,27 @@ def test_scaling_and_turning_embeddings_leaves_the_alignment(seed, scale):
         np.testing.assert_array_equal(align(scale * x @ turn, scale * y @ turn, how), align(x, y, how))
 
 
+@pytest.mark.parametrize("width", [32, 33, 64])
+def test_of_copies_of_a_frame_the_first_is_the_nearest(width):
+    from scipy.spatial.distance import cdist
+
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        base = rng.standard_normal((8, width))
+        x, y = (base[rng.integers(0, 8, rng.integers(5, 40))] for _ in range(2))
+        costs = distances(x, y)
+        assert len(np.unique(costs)) <= 64
+        np.testing.assert_array_equal(align(x, y, "nearest"), cdist(x, y, "sqeuclidean").argmin(1))
+
+
+@pytest.mark.parametrize("distance", ["sqeuclidean", "cosine"])
+def test_of_frames_equally_far_the_first_is_the_nearest(distance):
+    y = np.linalg.qr(np.random.default_rng(0).standard_normal((40, 40)))[0]
+    x = y[:-1] + y[1:]  # as near to one frame as to the next
+    np.testing.assert_array_equal(align(x, y, "nearest", distance), np.arange(39))
+    np.testing.assert_array_equal(align(x, y[::-1], "nearest", distance), np.arange(38, -1, -1))
+
+
 def test_a_retimed_copy_is_followed():
     x = np.cumsum(np.random.default_rng(0).standard_normal((40, 5)), 0)
     times = np.sort(np.random.default_rng(1).integers(0, 40, 60))

@@ -12,9 +12,10 @@ import time
 import numpy as np
 import pytest
 from tests.conftest import ROOT
-from tests.tasks.alignment.discs import options
+from tests.tasks.alignment.discs import PHASES, options
 
 from kinoflow.errors import DataError
+from kinoflow.metrics.alignment import kendalls_tau
 from kinoflow.options import resolved
 from kinoflow.store import shards, tables
 from kinoflow.store.shards import Shard
@@ -237,6 +238,8 @@ def test_unlabelled_frames_count_nowhere_unless_there_are_no_labels():
     vectors, labels = [rng.normal(size=(6, 2)) for _ in range(3)], [np.array([-1, 0, 0, 1, 1, -1])] * 3
     side = Side(vectors, labels).labelled()
     assert [len(v) for v in side.vectors] == [4] * 3
+    some = Side(vectors, [labels[0], np.full(6, -1), labels[0]])
+    assert [len(v) for v in some.known().vectors] == [4, 0, 4] and len(some.labelled().vectors) == 2
     bare = Side(vectors, [np.full(6, -1)] * 3)
     assert bare.labelled() is bare
     assert measures(bare, bare, 0, AlignmentTestOptions()).keys() == {"tau"}
@@ -246,6 +249,20 @@ def test_a_clip_s_tau_is_its_mean_with_all_others():
     line = np.arange(5.0)[:, None]
     assert tau_by_clip([line, line + 0.1, line[::-1]], AlignmentTestOptions()) == pytest.approx([0, 0, -1])
     assert tau_by_clip([line, np.zeros((1, 1))], AlignmentTestOptions()) == [None, None]
+
+
+def test_a_clip_s_tau_is_of_labelled_frames_as_the_set_s_is(scl, discs, tmp_path):
+    """One test clip has no label; of the others the first phase has none."""
+    bare, *others = [row.video for row in tables.read(discs.videos, Video) if row.split == "test"]
+    gone = {(bare, phase) for phase in PHASES} | {(video, "right") for video in others}
+    rows = [row for row in tables.read(discs.segments, Segment) if (row.video, row.phase) not in gone]
+    tables.write(tmp_path / "s.csv", rows, Segment)
+    found = evaluate(scl, discs, tmp_path, segments=tmp_path / "s.csv")
+    kept = [Shard(tmp_path / "e.h5").rows(video)[discs.labels[video] != 0] for video in others]
+    taus = {row["clip"]: row["tau"] for _, row in read_csv(tmp_path / "p.csv", ())}
+    assert taus.pop(bare) == "" and list(taus) == others
+    assert list(map(float, taus.values())) == pytest.approx(tau_by_clip(kept, AlignmentTestOptions()), abs=1e-5)
+    assert kendalls_tau(kept) == pytest.approx(found["tau"]["test"], abs=1e-9)
 
 
 def test_means_and_differences_keep_the_shape():

@@ -181,6 +181,49 @@ def test_every_encoder_is_imported_with_what_its_algorithm_needs(tmp_path, encod
         assert name.startswith(unread) or torch.equal(found.network.state_dict()[name], value), name
 
 
+@pytest.mark.parametrize("region", [0, 0.0, 0.5])
+def test_a_region_below_1_is_no_stretch(state, tmp_path, region):
+    path = save(tmp_path, state[0], CFG | {"DATA": {"NUM_CONTEXTS": 1, "SAMPLING_REGION": region}})
+    import_carl(path, tmp_path / "m.safetensors", ReleasedOptions())
+    assert read_checkpoint(tmp_path / "m.safetensors").options.sampling.region == 1.0
+
+
+def test_a_fourth_stage_beside_the_conv_encoder_is_left_out_and_said(tmp_path, caplog):
+    from torchvision.models import resnet18
+
+    state, model = released("conv", 0)
+    unused = {f"res_finetune.{k}": v for k, v in resnet18(weights=None).layer4.state_dict().items()}
+    network = {"TRAIN_BASE": "train_all", "BASE_MODEL": {"NETWORK": "Resnet18", "LAYER": 3}}
+    path = save(tmp_path, state | unused, CFG | {"MODEL": CFG["MODEL"] | network, "DATA": {"NUM_CONTEXTS": 2}})
+    with caplog.at_level("INFO"):
+        import_carl(path, tmp_path / "m.safetensors", ReleasedOptions())
+    found = read_checkpoint(tmp_path / "m.safetensors").network.state_dict()
+    assert not any("layer4" in name for name in found)
+    assert all(torch.equal(found[name], value) for name, value in model.state_dict().items() if name in found)
+    left = len(unused) + sum(name.startswith("classifier.") for name in model.state_dict())
+    assert f"{left} weights that it does not use are left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("datasets", "given", "sets", "size", "rule"),
+    [
+        (["pouring"], {}, "none", 224, "video"),
+        (["baseball_pitch", "bowl", "squat"], {}, "task", 224, "video"),
+        (["kinetics400", "baseball_pitch"], {}, "task", 224, "video"),
+        (["finegym"], {}, "none", 360, "window"),
+        ("finegym", {}, "none", 360, "window"),
+        (["strange"], {"sets": "task"}, "task", 224, "video"),
+        (["bowl"], {"sets": "none"}, "none", 224, "video"),
+    ],
+)
+def test_the_dataset_tells_sets_and_the_size_of_its_frames(state, tmp_path, datasets, given, sets, size, rule):
+    """Penn's actions are tested apart; pictures of FineGym, 640 x 360, are cropped as they are."""
+    path = save(tmp_path, state[0], CFG | {"DATASETS": datasets})
+    import_carl(path, tmp_path / "m.safetensors", ReleasedOptions(**given))
+    found = read_checkpoint(tmp_path / "m.safetensors")
+    assert (found.options.sets, found.frames.size, found.options.sampling.rule) == (sets, size, rule)
+
+
 def test_what_the_configuration_does_not_tell_is_asked_for(state, tmp_path):
     path = save(tmp_path, state[0], {})
     with pytest.raises(DataError, match="does not tell TRAIN.NUM_FRAMES; say it with frames"):

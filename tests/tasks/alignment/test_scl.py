@@ -83,7 +83,27 @@ def test_rows_far_from_everything_and_other_rates_cost_what_was_published(name):
     assert close(loss, golden[f"{name}_loss"]) and close(gradient, golden[f"{name}_grad"])
 
 
+@pytest.mark.parametrize("name", ["far", "rate"])
+def test_the_prior_of_float64_embeddings_has_weights_of_float32_and_sums_of_float64(name):
+    golden = np.load(GOLDEN / "scl_edges.npz")
+    loss, gradient = loss_and_gradient(*(golden[f"{name}_{key}"] for key in ("embs", "steps", "masks", "seq_lens")))
+    assert loss == pytest.approx(float(golden[f"{name}_loss"]), rel=1e-12)
+    np.testing.assert_allclose(gradient, golden[f"{name}_grad"], atol=1e-12)
+
+
 # ---------------------------------------------------------------- the formula
+
+
+def test_times_are_scaled_in_float32_in_the_order_in_which_the_formula_is_written():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(40, 320, (50, 2))
+    steps = np.stack([[np.sort(rng.choice(n, 40, replace=False)) for n in row] for row in lengths])
+    time, length = (np.float32(x) for x in (steps, lengths))
+    away = time[..., None] * length[:, ::-1, None, None] / length[..., None, None] - time[:, ::-1, None]
+    found = prior(torch.tensor(steps), torch.ones(50, 2, 40) > 0, torch.tensor(lengths), 0.01)
+    weights = torch.exp(-torch.tensor(away).abs().square() / (2 * 0.01))
+    total = weights.sum(-1, keepdim=True)
+    assert torch.equal(found, torch.where(total > 0, weights / total, 0))
 
 
 @relaxed

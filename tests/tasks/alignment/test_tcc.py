@@ -59,6 +59,7 @@ def test_logits_and_labels_of_one_cycle_are_the_published_ones():
     z = torch.tensor(GOLDEN["embs"])
     assert close(cycle_logits(z, TccOptions())[0].numpy(), GOLDEN["pair01_logits"])
     assert close(cycle_labels(9, 0.1).numpy(), GOLDEN["pair01_labels"])
+    np.testing.assert_allclose(cycle_labels(9, 0.1, torch.float64).numpy(), GOLDEN["pair01_labels"], rtol=1e-15)
 
 
 @relaxed
@@ -94,10 +95,50 @@ def test_the_variance_is_above_zero_and_its_logarithm_as_if_written_out(seed):
     found = share @ times
     variance = (share * (times - found[..., None]).square()).sum(-1)
     assert (variance > 0).all()
-    true = cycle_labels(5, 0.1).double() @ times
+    true = cycle_labels(5, 0.1, torch.float64) @ times
     wanted = ((true - found).square() / variance + 0.001 * variance.log()).mean()
     loss = tcc_loss(z, steps, lengths, TccOptions(normalise_time=False))
     assert torch.allclose(loss, wanted, rtol=1e-9)
+
+
+def written_out(z: torch.Tensor, times: torch.Tensor, options: TccOptions) -> torch.Tensor:
+    """The loss as its formula stands, cycle by cycle; times: (S, T)."""
+    S, T, D = z.shape
+    labels = torch.full((T, T), options.smoothing / (T - 1), dtype=z.dtype).fill_diagonal_(1 - options.smoothing)
+    parts = []
+    for a in range(S):
+        for b in (b for b in range(S) if b != a):
+            near = (-(z[a][:, None] - z[b][None]).square().sum(-1) / D / options.temperature).softmax(1) @ z[b]
+            share = (-(near[:, None] - z[a][None]).square().sum(-1) / D / options.temperature).softmax(1)
+            true, found = labels @ times[a], share @ times[a]
+            variance = (share * (times[a] - found[:, None]).square()).sum(1)
+            parts.append((true - found).square() / variance + options.variance_weight * variance.log())
+    return torch.stack(parts).mean()
+
+
+@pytest.mark.parametrize("temperature", [0.02, 0.03, 0.1])
+@pytest.mark.parametrize("seed", range(4))
+def test_sharp_cycles_in_float64_cost_what_the_formula_says(seed, temperature):
+    """Variances of far less than 1e-12, and errors that float32 labels would change."""
+    z, ours = (embeddings(seed, 3, 12, 6).requires_grad_() for _ in range(2))
+    steps, lengths = torch.arange(36).reshape(3, 12) % 30, torch.tensor([30, 40, 36])
+    options = TccOptions(temperature=temperature)
+    wanted = written_out(z, steps / lengths[:, None].double(), options)
+    wanted.backward()
+    loss = tcc_loss(ours, steps, lengths, options)
+    loss.backward()
+    assert close(loss.item(), wanted.item()) and close(ours.grad.numpy(), z.grad.numpy())
+
+
+@pytest.mark.parametrize("knee", [0.1, 1.0, 2.5])
+def test_huber_is_a_square_up_to_its_knee_and_a_line_of_the_same_slope_beyond(knee):
+    z, steps, lengths = embeddings(0, 3, 9, 6), torch.arange(27).reshape(3, 9), torch.tensor([30, 40, 36])
+    options = TccOptions(kind="huber", huber=knee, normalise_time=False)
+    first = [a for a in range(3) for b in range(3) if a != b]
+    found = (cycle_logits(z, options).softmax(-1) * steps.double()[first][:, None]).sum(-1)
+    apart = (found - steps.double()[first] @ cycle_labels(9, 0.1, torch.float64).T).abs()
+    wanted = torch.where(apart <= knee, apart.square() / 2, knee * apart - knee**2 / 2).mean()
+    assert close(tcc_loss(z, steps, lengths, options).item(), wanted.item())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,6 +126,20 @@ def test_a_last_clip_alone_has_no_cycle_and_counts_for_nothing(discs):
     with torch.no_grad():
         three, two = (training._validation_losses(training.plan.clips[:n]) for n in (3, 2))
     assert three == two
+
+
+def test_validation_batches_of_tcc_are_of_one_set(discs):
+    sampling = {"scheme": "uniform", "views": 1}
+    more = {"algorithm": "tcc", "sampling": sampling, "network": {"normalise": False}, "training": {"batch": 2}}
+    training = training_of(discs, options(sets="task", **more))
+    training.how = Arithmetic(torch.device("cpu"))
+    training.model.eval()
+    a, b = ([replace(clip, set=name) for clip in training.plan.clips[i:6:2]] for i, name in enumerate("ab"))
+    mixed = [clip for pair in zip(a, b, strict=True) for clip in pair]  # a b a b a b: each has a third one alone
+    with torch.no_grad():
+        found, one, two = (training._validation_losses(clips)["tcc_loss"] for clips in (mixed, a[:2], b[:2]))
+        assert found == pytest.approx((one + two) / 2)
+        assert training._validation_losses([a[0], b[0]])["tcc_loss"] == 0
 
 
 def test_phases_told_right_are_told_while_phases_are_learnt(train, tmp_path):

@@ -4,7 +4,7 @@ A clip that is there already, made from the same source, is not made again: a co
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -98,6 +98,15 @@ def write_tables(labels: Path, splits: Path, clips: Iterable[Clip], videos: Path
     others = {path.name for path in videos.glob("[!.]*.mp4")} - {clip.file for clip in found}
     sides += [Side(video=name, split=UNUSED, recording=name) for name in others]
     tables.write(splits, sorted(sides, key=lambda side: side.video), Side)
+
+
+def compare(what: str, found: Mapping[str, int], published: Mapping[str, int]) -> None:
+    """Warn where there are more or fewer than a release was published with; both by the name of a part of it."""
+    other = [
+        f"{name} {found.get(name, 0)}, not {count}" for name, count in published.items() if found.get(name) != count
+    ]
+    if other:
+        log.warning("numbers of %s differ from the published ones: %s", what, "; ".join(other))
 
 
 def rows_of(clip: Clip) -> Iterator[Labelled]:

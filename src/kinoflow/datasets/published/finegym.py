@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from kinoflow.datasets.published.clips import FPS, Clip, make, safe_name, write_tables
+from kinoflow.datasets.published.clips import FPS, Clip, compare, make, safe_name, write_tables
 from kinoflow.datasets.published.files import Files, lines, read_json
 from kinoflow.datasets.published.media import Missing, report
 from kinoflow.datasets.published.options import FineGymOptions
@@ -29,6 +29,10 @@ from kinoflow.store.files import key_of, quick_hash, write_text
 
 EVENTS = {1: "vault", 2: "floor exercise", 3: "balance beam", 4: "uneven bars"}
 LISTS = {"train": r"gym{0}_train_element(_v1\.[01])?\.txt", "validation": r"gym{0}_val_element(_v1\.[01])?\.txt"}
+ELEMENTS = {  # of the lists of version 1.0
+    99: {"train": 20_484, "validation": 8_521},
+    288: {"train": 22_671, "validation": 9_646},
+}
 CATEGORY = re.compile(r"Clabel:\s*(\d+);\s*set:\s*(\d+);\s*Glabel:\s*(\d+);\s*(.+)")
 ELEMENT = re.compile(r"(.+)_(E_\d+_\d+)_(A_\d+_\d+)\s+(\d+)")
 SUFFIXES = (".mp4", ".mkv", ".webm")  # of a raw video; the first that is there is taken
@@ -82,6 +86,7 @@ def cut_finegym(
     known = _annotation(files)
     names = class_names(files, options.classes)
     listed = {split: elements(files, pattern, len(names), options.classes) for split, pattern in LISTS.items()}
+    compare("elements", {split: len(own) for split, own in listed.items()}, ELEMENTS[options.classes])
     elsewhere = _unknown(listed, known)
     events, both = chosen(listed, known, options.additional)
     if elsewhere or both:

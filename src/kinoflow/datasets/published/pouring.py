@@ -6,12 +6,13 @@ context: name (bytes), len, label (-1), label_string, framelabels_string    list
 import hashlib
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from kinoflow.datasets.published.clips import Clip, make, safe_name, write_tables
+from kinoflow.datasets.published.clips import Clip, compare, make, safe_name, write_tables
 from kinoflow.datasets.published.files import Files
 from kinoflow.datasets.published.tfrecord import SequenceExample, examples
 from kinoflow.errors import DataError
@@ -22,7 +23,7 @@ from kinoflow.store.files import key_of
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 RECORDS = r".*?({})-(\d+)-of-(\d+)\.tfrecord"
 ACTION = "pouring"
-PHASES = 5
+COUNTS = {"train": 70, "validation": 14}  # clips
 
 
 def convert_pouring(records: Folder, videos: State, labels: Out, splits: Out) -> None:
@@ -42,6 +43,7 @@ def convert_pouring(records: Folder, videos: State, labels: Out, splits: Out) ->
                 clips.append(_convert(example, split, videos, f"{path}, record {number}"))
             progress.step()
     write_tables(labels, splits, clips, videos)
+    compare("clips", Counter(clip.split for clip in clips), COUNTS)
     log.info("%d clips", len(clips))
 
 
@@ -71,6 +73,10 @@ def _convert(example: SequenceExample, split: str, videos: Path, where: str) -> 
     clip = safe_name(name[0].decode("utf-8", "replace"), where)
     pictures = [picture for values in example.lists["video"] for picture in values]
     numbers = [number for values in example.lists["frame_labels"] for number in values]
+    if not all(isinstance(picture, bytes) for picture in pictures) or not all(isinstance(n, int) for n in numbers):
+        raise DataError(
+            f"{where}: video is a list of JPEG files, frame_labels of whole numbers, and here one is not; check which file it is"
+        )
     told = example.context.get("len") or [len(pictures)]
     if not pictures or len(numbers) != len(pictures) or told[0] != len(pictures):
         raise DataError(

@@ -126,7 +126,7 @@ def parse(payload: bytes) -> SequenceExample:
             found.context |= {key: _feature(each) for key, each in _entries(value)}
         elif number == 2:
             for key, each in _entries(value):
-                found.lists[key] = [_feature(item) for one, item in _fields(each) if one == 1]
+                found.lists[key] = [_feature(_message(item)) for one, item in _fields(each) if one == 1]
     return found
 
 

@@ -5,6 +5,7 @@ of segments.csv with a phase whose middle lies in it (or, in whole videos, the s
 """
 
 import os
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ import numpy as np
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.media.options import FramesOptions
 from kinoflow.media.reading import SLACK, FrameShards, Videos
+from kinoflow.metrics.alignment import first_share
 from kinoflow.options import check
 from kinoflow.progress import Progress, log
 from kinoflow.store.files import parse_json
@@ -163,12 +165,18 @@ def chosen(by_split: Mapping[str, list[Clip]], splits: Iterable[str], option_nam
 
 
 def classes_of(found: Iterable[Clip]) -> tuple[str, ...]:
-    """Return the labels of clips in the order in which they come in time: by the mean place of their first frame."""
+    """Return the labels of clips in the order in which they come in time: by the mean place of their first frame.
+
+    Where all are one word with a number, as "phase 3", in the order of their numbers: the last one ends a video.
+    """
     places: dict[str, list[float]] = {}
     for clip in found:
         for label in dict.fromkeys(clip.labels):
             if label:
                 places.setdefault(label, []).append(clip.labels.index(label) / clip.frames)
+    numbers = {label: re.fullmatch(r"(.*\D)(\d+)", label) for label in places}
+    if all(numbers.values()) and len({hit[1] for hit in numbers.values()}) == 1:
+        return tuple(sorted(places, key=lambda label: (int(numbers[label][2]), label)))
     return tuple(sorted(places, key=lambda label: (round(sum(places[label]) / len(places[label]), 9), label)))
 
 
@@ -190,7 +198,7 @@ def some(found: Sequence[Clip], most: int | None) -> list[Clip]:
 
 def labelled_share(found: Sequence[Clip], fraction: float) -> list[Clip]:
     """Return the first floor(fraction * n) clips, at least one: what supervised training sees the labels of."""
-    return list(found[: max(1, int(fraction * len(found) + 1e-9))])
+    return list(found[: first_share(len(found), fraction)])
 
 
 # ---------------------------------------------------------------- sources

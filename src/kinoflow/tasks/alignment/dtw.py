@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinoflow.metrics.alignment import prepared
+from kinoflow.metrics.alignment import NEAR, distinct, prepared
 
 SAME = 1e-13  # distances below this share of the largest squared lengths are rounding
 
@@ -29,11 +29,17 @@ class Path:
 
 def distances(x: np.ndarray, y: np.ndarray, distance: str = "sqeuclidean") -> np.ndarray:
     """Return the distance of each frame of x (n, D) to each of y (m, D): (n, m) float64; sqeuclidean or cosine."""
-    x, y = prepared(x, distance), prepared(y, distance)
-    xx, yy = (np.einsum("nd,nd->n", z, z)[:, None] for z in (x, y))
+    (x, rows), (y, columns) = (distinct(prepared(z, distance)) for z in (x, y))
+    xx, yy = _squares(x)[:, None], _squares(y)[:, None]
     found = np.hstack([-2 * x, xx, np.ones_like(xx)]) @ np.hstack([y, np.ones_like(yy), yy]).T
     found[found <= SAME * (xx.max(initial=0) + yy.max(initial=0))] = 0
+    found = found if rows is None else found[rows]
+    found = found if columns is None else found[:, columns]
     return found / 2 if distance == "cosine" else found
+
+
+def _squares(x: np.ndarray) -> np.ndarray:
+    return np.einsum("nd,nd->n", x, x)
 
 
 def dtw(costs: np.ndarray) -> Path:
@@ -108,7 +114,13 @@ def align(x: np.ndarray, y: np.ndarray, how: str = "dtw", distance: str = "sqeuc
     """
     found = distances(x, y, distance)
     if how == "nearest":
-        return found.argmin(1)
+        return _nearest(found, prepared(x, distance), prepared(y, distance))
     if how != "dtw":
         raise ValueError(f"{how!r} is no way to align: dtw or nearest")
     return dtw(found).keys()
+
+
+def _nearest(found: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the first column of each row of distances that is the least, but for rounding, as in Kendall's tau."""
+    slack = 2 * NEAR * (_squares(x) + _squares(y).max(initial=0))
+    return (found <= found.min(1, keepdims=True) + slack[:, None]).argmax(1)

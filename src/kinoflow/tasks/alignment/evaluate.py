@@ -154,7 +154,7 @@ class Comparison:
         """Return the measures of each set. vectors: gives the embeddings (n, D) of a clip."""
         found = {}
         for name, classes in self.classes.items():
-            sides = (self._side(clips, vectors, classes) for clips in (self.train[name], self.sets[name]))
+            sides = (self.side(clips, vectors, classes) for clips in (self.train[name], self.sets[name]))
             found[name] = measures(*sides, len(classes), self.options)
         return found
 
@@ -162,7 +162,8 @@ class Comparison:
         """Return the mean of the measures over sets."""
         return mean(list(self.numbers(vectors).values()))
 
-    def _side(self, clips: Sequence[Clip], vectors: Callable[[Clip], np.ndarray], classes: Sequence[str]) -> Side:
+    def side(self, clips: Sequence[Clip], vectors: Callable[[Clip], np.ndarray], classes: Sequence[str]) -> Side:
+        """Return the embeddings and labels of clips, of every so-manieth frame as the options say."""
         return Side(
             [np.asarray(vectors(clip), np.float64) for clip in clips],
             [clip.numbers(classes)[:: self.options.every] for clip in clips],
@@ -172,8 +173,9 @@ class Comparison:
 def _rows(tested: Comparison, vectors: Callable[[Clip], np.ndarray]) -> list[ClipResult]:
     """Return the row of each test clip. No method: what training validates by does not hang on how tables are written."""
     found = []
-    for clips in tested.sets.values():
-        by_clip = tau_by_clip([vectors(clip) for clip in clips], tested.options)
+    for name, clips in tested.sets.items():
+        side = tested.side(clips, vectors, tested.classes[name]).known()  # the frames that the set's tau is of
+        by_clip = tau_by_clip(side.vectors, tested.options)
         for clip, tau in zip(clips, by_clip, strict=True):
             labelled = sum(label != "" for label in clip.labels)
             known = None if tau is None else round(tau, DIGITS)

@@ -23,11 +23,19 @@ class Side:
 
     def labelled(self) -> "Side":
         """Return the clips with their labelled frames alone; where no frame of any clip has a label, all frames."""
+        found = self.known()
+        if found is self:
+            return self
+        pairs = [(v, n) for v, n in zip(found.vectors, found.labels, strict=True) if len(n)]
+        return Side([v for v, _ in pairs], [n for _, n in pairs])
+
+    def known(self) -> "Side":
+        """Return the same as `labelled`, but also the clips without a label, which have no frame then."""
         masks = [labels >= 0 for labels in self.labels]
         if not any(mask.any() for mask in masks):
             return self
-        pairs = [(v[m], n[m]) for v, n, m in zip(self.vectors, self.labels, masks, strict=True) if m.any()]
-        return Side([v for v, _ in pairs], [n for _, n in pairs])
+        found = [(v[m], n[m]) for v, n, m in zip(self.vectors, self.labels, masks, strict=True)]
+        return Side([v for v, _ in found], [n for _, n in found])
 
 
 def measures(train: Side, test: Side, classes: int, options: MeasuringOptions) -> Numbers:
@@ -76,7 +84,7 @@ def _learned(train: Side, test: Side, classes: int, options: MeasuringOptions) -
 def _probe(train: Side, test: Side, classes: int, share: float, options: MeasuringOptions) -> dict[str, float]:
     """Return the shares of frames that the linear probe tells right; it sees a batch of videos at least."""
     probe = options.probe
-    count = min(len(train.vectors), max(probe.batch, int(share * len(train.vectors) + 1e-9)))
+    count = min(len(train.vectors), max(probe.batch, metrics.first_share(len(train.vectors), share)))
     batch = min(probe.batch, count)
     own = (train.vectors[:count], train.labels[:count], test.vectors, test.labels)
     found = linear_probe(*own, classes, probe.learning_rate, probe.epochs, batch)

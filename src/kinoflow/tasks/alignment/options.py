@@ -393,3 +393,8 @@ class ReleasedOptions(Options):
         None, "frames of a view in its training, where its configuration does not tell them", "frames", ge=2, le=10000
     )
     dataset: str = option("", "what it was trained on, for people", "")
+    sets: Literal["none", "task"] | None = option(
+        None,
+        "clips that are tested apart from others: those of one task of the video, or none; empty: task for actions of Penn Action",
+        "",
+    )

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kinoflow.datasets.published.penn_action import ACTIONS
 from kinoflow.errors import DataError
 from kinoflow.media.options import FramesOptions
 from kinoflow.options import check
@@ -28,6 +29,7 @@ from kinoflow.training import checkpoint
 BLOCKS = {6: "resnet50", 23: "resnet101", 36: "resnet152"}  # of the third stage
 BASIC = {2: "resnet18", 6: "resnet34"}  # those whose blocks have two convolutions
 SEEN = {"byol": "none (BYOL)", "simclr": "none (SimCLR)", "mocov2": "none (MoCo v2)"}
+FINEGYM = 360  # pixels: its clips are 640 x 360, and the centre is cut out of these without scaling
 UNKNOWN_SEED = -1  # of first weights that nobody knows
 
 
@@ -42,23 +44,26 @@ def import_carl(released: In, model: Out, options: ReleasedOptions) -> None:
     wanted = converted(tensors, cfg, options, str(released))
     classes = len(tensors["classifier.weight"]) if "classifier.weight" in tensors else 0
     network = build(wanted, classes)
-    unread = {part for part in ("head", "classifier") if getattr(network, part) is None}
-    kept = {name: value for name, value in tensors.items() if name.partition(".")[0] not in unread}
+    unread = tuple(f"{part}." for part in ("head", "classifier") if getattr(network, part) is None)
+    if wanted.network.encoder == "conv":  # it reads the third stage's maps; some files hold the fourth as well
+        unread = (*unread, "backbone.layer4.")
+    kept = {name: value for name, value in tensors.items() if not name.startswith(unread)}
     _load(network, kept, released)
-    size = wanted.augment.size
     trained = Trained(
         network=network,
         options=wanted,
         classes=tuple(map(str, range(classes))),
-        frames=FramesOptions(size=size + size % 2),
+        frames=FramesOptions(size=_short_side(cfg, wanted.augment.size)),
         mirror=True,
-        dataset=options.dataset or _dataset(cfg),
+        dataset=options.dataset or ", ".join(_datasets(cfg)),
         seen=_seen(cfg),
         clips=0,
         seed=UNKNOWN_SEED,
     )
     _save(model, trained)
     log.info("%s: %s of epoch %s, %d weights", released, wanted.algorithm, epoch, len(kept))
+    if left := len(tensors) - len(kept):
+        log.info("%s: %d weights that it does not use are left out", released, left)
 
 
 def _load(network: torch.nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -111,7 +116,8 @@ def converted(
             "scheme": "tcn" if algorithm == "tcn" else "uniform" if contexts > 1 else "time_augment",
             "contexts": contexts,
             "context_stride": int(_told(cfg, "DATA.CONTEXT_STRIDE", 15)),
-            "region": float(_told(cfg, "DATA.SAMPLING_REGION", 1.5)),
+            "region": max(1.0, float(_told(cfg, "DATA.SAMPLING_REGION", 1.5))),  # below 1 there is no stretch
+            "rule": "window" if _finegym(cfg) else "video",
             "overlap": float(_told(cfg, "DATA.CONSISTENT_OFFSET", 0.2)),
         },
         "augment": {
@@ -125,6 +131,9 @@ def converted(
             "negatives": str(_told(cfg, "SCL.NEGATIVE_TYPE", "single_noself")),
         },
     }
+    values["sets"] = options.sets or (
+        "task" if any(name in ACTIONS or name.startswith("penn") for name in _datasets(cfg)) else "none"
+    )
     return check(AlignmentOptions, values, source)
 
 
@@ -186,9 +195,18 @@ def _told(cfg: Mapping[str, Any], place: str, default: Any) -> Any:
     return default if value is None else value
 
 
-def _dataset(cfg: Mapping[str, Any]) -> str:
+def _datasets(cfg: Mapping[str, Any]) -> list[str]:
     names = _told(cfg, "DATASETS", ())
-    return ", ".join(map(str, names)) if isinstance(names, list | tuple) else str(names)
+    return [str(name).lower() for name in (names if isinstance(names, list | tuple) else (names,))]
+
+
+def _finegym(cfg: Mapping[str, Any]) -> bool:
+    return any(name.startswith("finegym") for name in _datasets(cfg))
+
+
+def _short_side(cfg: Mapping[str, Any], size: int) -> int:
+    """Return the short side of the pictures that the network knows: its input's, of FineGym that of the whole picture."""
+    return FINEGYM if _finegym(cfg) else size + size % 2
 
 
 def _seen(cfg: Mapping[str, Any]) -> str:

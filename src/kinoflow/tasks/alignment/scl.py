@@ -45,20 +45,21 @@ def scl_loss(z: Tensor, steps: Tensor, masks: Tensor, lengths: Tensor, options: 
         if options.positives == "none":
             return z.sum() * 0
         real = masks > 0
-        q = prior(steps, real, lengths, options.variance).to(z.dtype)
+        q = prior(steps, real, lengths, options.variance, z.dtype)
         return _Contrast.apply(z, q, real, options)
 
 
-def prior(steps: Tensor, real: Tensor, lengths: Tensor, variance: float) -> Tensor:
-    """Return q, (B, 2, T, T) float32: rows are frames of a view, columns frames of the other one.
+def prior(steps: Tensor, real: Tensor, lengths: Tensor, variance: float, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return q, (B, 2, T, T) of ``dtype``: rows are frames of a view, columns frames of the other one.
 
-    real: (B, 2, T) bool, False for padding, whose rows and columns are zero. So are rows all of whose weights are too
-    small for float32: such frames have no like in the other view, and cost nothing.
+    real: (B, 2, T) bool, False for padding, whose rows and columns are zero. Weights are float32, scaled in ``dtype``: rows
+    all of whose weights are too small for float32 are zero, too: such frames have no like in the other view, and cost nothing.
     """
     time, length = steps.float(), lengths.float()
-    here = time * (length.flip(1) / length)[..., None]  # (B, 2, T), counted in the other view's frames
+    here = time * length.flip(1)[..., None] / length[..., None]  # (B, 2, T), counted in the other view's frames
     distance = (here[..., :, None] - time.flip(1)[..., None, :]).abs()
     weights = torch.exp(-distance.square() / (2 * variance)) * (real[..., :, None] & real.flip(1)[..., None, :])
+    weights = weights.to(dtype)
     total = weights.sum(-1, keepdim=True)
     return torch.where(total > 0, weights / total, 0)
 

@@ -8,11 +8,14 @@ Dwibedi et al., "Temporal cycle-consistency learning", 2019, equations 2 to 5. S
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot, smooth_l1_loss
+from torch.nn.functional import cross_entropy, huber_loss, one_hot
 
 from kinoflow.tasks.alignment.options import TccOptions
 
-LEAST = 1e-12  # of a variance whose logarithm is taken
+LEAST = {  # variance whose logarithm is taken: published without a floor; smaller ones would burst float32
+    torch.float32: 1e-12,
+    torch.float64: torch.finfo(torch.float64).tiny,
+}
 
 
 def tcc_loss(z: Tensor, steps: Tensor, lengths: Tensor, options: TccOptions) -> Tensor:
@@ -25,7 +28,7 @@ def tcc_loss(z: Tensor, steps: Tensor, lengths: Tensor, options: TccOptions) -> 
         if len(z) < 2:
             return z.sum() * 0
         first, _ = pairs(len(z), z.device)
-        logits, labels = cycle_logits(z, options), cycle_labels(z.shape[1], options.smoothing).to(z)
+        logits, labels = cycle_logits(z, options), cycle_labels(z.shape[1], options.smoothing, z.dtype).to(z)
         if options.kind == "classification":
             return _classified(logits, labels, options.original)
         times = steps.to(z) / lengths.to(z)[:, None] if options.normalise_time else steps.to(z)
@@ -46,11 +49,11 @@ def cycle_logits(z: Tensor, options: TccOptions) -> Tensor:
     return _likeness(near, first, options)
 
 
-def cycle_labels(length: int, smoothing: float) -> Tensor:
+def cycle_labels(length: int, smoothing: float, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return where it should end, (T, T): the frame itself, a share of ``smoothing`` spread over the others."""
     if length == 1:
-        return torch.ones(1, 1)
-    hit = one_hot(torch.arange(length), length)
+        return torch.ones(1, 1, dtype=dtype)
+    hit = one_hot(torch.arange(length), length).to(dtype)
     return hit * (1 - smoothing) + (1 - hit) * smoothing / (length - 1)
 
 
@@ -75,7 +78,7 @@ def _timed(logits: Tensor, labels: Tensor, times: Tensor, options: TccOptions) -
     if options.kind == "mse":
         return (true - found).square().mean()
     if options.kind == "huber":
-        return smooth_l1_loss(found, true, beta=options.huber)
+        return huber_loss(found, true, delta=options.huber)
     variance = (share * (times[:, None] - found[..., None]).square()).sum(-1)
-    log = variance.clamp_min(LEAST).log()
+    log = variance.clamp_min(LEAST[variance.dtype]).log()
     return ((-log).exp() * (true - found).square() + options.variance_weight * log).mean()

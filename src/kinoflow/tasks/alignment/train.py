@@ -296,14 +296,10 @@ class ViewTraining(Trainee):
 
         Views are drawn, the same every time.
         """
-        size, plan = self.options.training.batch, Plan(list(clips), self.plan.classes, [])
-        other = ViewTraining(self.trained, plan, self.source, self.how)
+        other = ViewTraining(self.trained, Plan(list(clips), self.plan.classes, []), self.source, self.how)
         sums: dict[str, float] = {}
         count = 0
-        for first in range(0, len(clips), size):
-            part = range(first, min(first + size, len(clips)))
-            if first and self.options.algorithm == "tcc" and len(part) * self.options.sampling.views < 2:
-                continue  # nothing to go to and come back from
+        for part in self._validation_batches(clips):
             found = [other._views(i, _rng(clips[i]), plain=True) for i in part]
             batch = {name: value.to(self.how.device) for name, value in other._batch(found).items()}
             losses = {f"{name}_loss": value for name, value in other.losses(batch).items()}
@@ -311,6 +307,18 @@ class ViewTraining(Trainee):
                 sums[name] = sums.get(name, 0.0) + len(part) * float(value)
             count += len(part)
         return {name: total / count for name, total in sums.items()}
+
+    def _validation_batches(self, clips: Sequence[Clip]) -> list[list[int]]:
+        """Return numbers of clips, batch by batch; those of tcc are of one set each, as in training."""
+        size, cycles = self.options.training.batch, self.options.algorithm == "tcc"
+        sets: dict[str, list[int]] = {}
+        for number, clip in enumerate(clips):
+            sets.setdefault(clip.set if cycles else "", []).append(number)
+        found = [own[first : first + size] for own in sets.values() for first in range(0, len(own), size)]
+        if not cycles:
+            return found
+        # a sequence alone has nothing to go to and come back from
+        return [part for part in found if len(part) * self.options.sampling.views > 1] or found[:1]
 
 
 def _named(found: Numbers) -> dict[str, float]:
