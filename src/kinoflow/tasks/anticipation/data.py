@@ -125,21 +125,22 @@ def source(
     root: Path | None,
 ) -> Source:
     """Return what gives the features that the options ask for; ConfigError if what is given does not fit them."""
-    fps, network = options.sampling.fps, options.network
+    fps, lookback, network = options.sampling.fps, options.sampling.lookback, options.network
     if options.source == "labels":
         return Labels(by_video(rows), len(classes.names), fps)
     if network.backbone != "identity":
         if options.sampling.read != "frames":
             raise ConfigError("sampling.read: a backbone reads single frames; take read: frames")
         view = View(options.pictures.short or network.size)
-        return Pictures(frames or (), fps, network.size, network.clip if network.backbone in CLIPS else 0, view)
+        clip = network.clip if network.backbone in CLIPS else 0
+        return Pictures(frames or (), fps, network.size, clip, view, lookback)
     if bool(features) == (root is not None):
         raise ConfigError(
             "features, root: give the feature shards, or a folder of feature files or an LMDB, and not both"
         )
     if features:
-        return Shards(features, fps)
-    return Lmdb(root, options.sampling.lookback) if (Path(root) / "data.mdb").is_file() else Files(root, fps)
+        return Shards(features, fps, lookback)
+    return Lmdb(root, lookback) if (Path(root) / "data.mdb").is_file() else Files(root, fps, lookback)
 
 
 def by_video(rows: Rows) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
