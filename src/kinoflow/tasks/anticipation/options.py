@@ -68,7 +68,8 @@ class SamplingOptions(Options):
     )
     lookback: int = option(
         9,
-        "read: frames: a frame that is not stored is replaced by one at most so many before it",
+        "read: frames: a frame that is not stored is replaced by one at most so many before it (or by the row of features, where"
+        " rows are further apart), else by zeros",
         "frames",
         ge=0,
         le=1000,
@@ -326,7 +327,12 @@ class AnticipateOptions(Options):
         None, "the moment before which it is looked; empty: the end of the video", "seconds", ge=0, le=1e7
     )
     top: int = option(5, "likeliest classes that are told", "classes", ge=1, le=1000)
-    dense: bool = option(False, "tell it after every step of the video, by one pass over all of it", "")
+    dense: bool = option(
+        False,
+        "tell it after every step of the video: by one pass where the student's sequences are as long, else each step by the"
+        " window that ends with it",
+        "",
+    )
 
 
 class AnticipationFeaturesOptions(Options):
