@@ -127,6 +127,25 @@ def test_micro_batches_and_processes_that_load_ahead_change_nothing_but_rounding
         assert all(np.allclose(plain[name], other[name], atol=2e-5) for name in plain)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"network": {"aggregator": "mean", "group": 2}},
+        {"window": "gap", "sampling": {"read": "frames", "rate": 1.0, "strategy": "random_clip"}},
+        {"past_mean": "samples"},
+        {"parity": True},
+    ],
+)
+def test_labelled_steps_weigh_alike_however_a_batch_is_cut(train, tmp_path, more):
+    training, rest = {"optimiser": "sgd", "learning_rate": 0.1}, {"losses": {"past_cls_action": 1.0}, "noise": 0}
+    found = [
+        load_file(train(tmp_path / str(cut), options(4, training=training | {"accumulate": cut}, **rest | more)))
+        for cut in (1, 4, 16)
+    ]
+    for other in found[1:]:
+        assert all(np.allclose(found[0][name], other[name], atol=2e-5) for name in other)
+
+
 def test_the_order_of_shards_and_how_it_is_tested_change_nothing(world, train, tmp_path):
     a = train(tmp_path / "a", options(FEW))
     b = train(tmp_path / "b", options(FEW, test={"correlated": 3}), features=world.features[::-1])

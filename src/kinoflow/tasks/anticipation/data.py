@@ -207,15 +207,29 @@ class Reader:
             past[target][: len(x)] = [windows.commonest(told[own]) for own in numbers]
         return self._filled(x, past, middles)
 
+    def past(
+        self, video: str, start: float, end: float, rng: np.random.Generator | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return the past labels alone of what `seen` returns; no frame is read for them."""
+        if self.options.sampling.read == "frames":
+            return self._framed(video, start, end, rng)[2]
+        return self.seen(video, start, end).past
+
     def _by_frames(self, video: str, start: float, end: float, rng: np.random.Generator | None) -> Seen:
+        numbers, times, past = self._framed(video, start, end, rng)
+        return Seen(self._shown(video, numbers, rng), len(numbers), past, times)
+
+    def _framed(
+        self, video: str, start: float, end: float, rng: np.random.Generator | None
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """Return the numbers of the frames that are seen, their times, and the past labels."""
         of = self.options.sampling
         strategy = "center_clip" if of.strategy == "random_clip" and rng is None else of.strategy
         try:
             numbers, times = windows.frame_numbers(start, end, of.steps, of.rate, of.fps, strategy, rng)
         except ValueError as error:
             raise DataError(f"{video!r}: {error}; leave it out with sampling.drop") from None
-        past = {target: self._labels(video, times, target) for target in self.targets}
-        return Seen(self._shown(video, numbers, rng), len(numbers), past, times)
+        return numbers, times, {target: self._labels(video, times, target) for target in self.targets}
 
     def _shown(self, video: str, numbers: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         if not isinstance(self.source, Pictures):
@@ -310,6 +324,13 @@ class Sequences:
     def __call__(self, number: int, rng: np.random.Generator | None = None) -> Seen:
         """Return a sample's sequence; ``rng`` for what the options draw."""
         return self._remembered(number) if self._remembered else self._read(number, rng)
+
+    def past(self, number: int, rng: np.random.Generator | None = None) -> dict[str, np.ndarray]:
+        """Return the past labels alone of a sample's sequence, {target: (T,)}."""
+        if self._remembered:
+            return self._remembered(number).past
+        of = self.samples
+        return self.reader.past(of.rows.video[number], float(of.start[number]), float(of.end[number]), rng)
 
     def _read(self, number: int, rng: np.random.Generator | None = None) -> Seen:
         of = self.samples

@@ -263,7 +263,13 @@ class AnticipationOptions(Options):
     )
     parity: bool = option(
         False,
-        "rows without a label stay in the mean of the losses of classes, as published; else they do not count",
+        "steps without a label stay in the mean of the losses past_cls_*, as published; else past_mean says what it runs over",
+        "",
+    )
+    past_mean: Literal["labelled", "samples"] = option(
+        "labelled",
+        "losses past_cls_*: labelled: the mean over the steps with a label; samples: of each sample's steps with a label, then"
+        " over samples, so that short sequences weigh as much as long ones",
         "",
     )
     detach: bool = option(False, "loss feat: no gradient into the features that are predicted", "")
