@@ -76,6 +76,17 @@ def test_what_comes_later_changes_nothing_before(step, seed):
     assert not torch.allclose(a.told[:, step:], b.told[:, step:], atol=1e-3)
 
 
+@pytest.mark.parametrize(("average", "ahead"), [(1, 1), (3, 1), (5, 2), (20, 2), (40, 4)])
+def test_an_average_of_more_steps_than_there_are_is_one_of_all(average, ahead):
+    head, plain, x = fresh(ahead=ahead, average=average), fresh(ahead=ahead, average=0), sequence(batch=3)
+    lengths = torch.tensor([7, 1, 4])
+    with torch.no_grad():
+        found = head(x, lengths).future
+        for row, length in enumerate(lengths.tolist()):
+            alone = plain(x[row : row + 1, :length]).future[0]  # x_1 .. x_T, then what is predicted
+            assert torch.allclose(found[row], alone[-average:].mean(0), atol=1e-12)
+
+
 def test_the_first_step_of_a_roll_out_is_the_prediction_without_one():
     one, many, x = fresh(), fresh(ahead=4, average=0), sequence()
     with torch.no_grad():

@@ -183,8 +183,8 @@ class AvtHead(nn.Module):
     """AVT-h: what comes next, from what was seen.
 
     features: D. width: H. ahead: steps that are predicted; those after the first by roll-out, which feeds the hidden state of
-    the last step as the next embedding. average: so many last steps of [x_1 .. x_T, y_T ..] are averaged into ``future``;
-    0: all are returned as they are. with_past: whether x_1 .. x_T are among these.
+    the last step as the next embedding. average: so many last steps of [x_1 .. x_T, y_T ..] are averaged into ``future``, all
+    where there are fewer; 0: all are returned as they are. with_past: whether x_1 .. x_T are among these.
 
     >>> AvtHead(12, width=16, heads=4, layers=2).eval()(torch.zeros(3, 5, 12)).future.shape
     torch.Size([3, 12])
@@ -239,7 +239,8 @@ class AvtHead(nn.Module):
         short = self.average - future.shape[1]
         if short <= 0 or not self.with_past:
             return future[:, -self.average :].mean(1)
-        return torch.cat([_latest(x, short, lengths), future], 1).mean(1)
+        seen, count = _latest(x, short, lengths)
+        return (seen.sum(1) + future.sum(1)) / (count + future.shape[1])
 
     # ---------------------------------------------------------------- as a stream
 
@@ -270,8 +271,12 @@ def _last(x: Tensor, lengths: Tensor | None) -> Tensor:
     return x[torch.arange(len(x), device=x.device), lengths - 1][:, None]
 
 
-def _latest(x: Tensor, count: int, lengths: Tensor | None) -> Tensor:
-    """Return the last ``count`` steps that count of each sequence; the first one again where there are fewer."""
+def _latest(x: Tensor, most: int, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the last ``most`` steps that count of each sequence, zeros for those that it does not have, and how many it has.
+
+    The second is (B, 1).
+    """
     ends = torch.full((len(x),), x.shape[1], device=x.device) if lengths is None else lengths
-    places = (ends[:, None] - count + torch.arange(count, device=x.device)).clamp(min=0)  # (B, count)
-    return x.gather(1, places[..., None].expand(-1, -1, x.shape[2]))
+    places = ends[:, None] - most + torch.arange(most, device=x.device)  # (B, most)
+    steps = x.gather(1, places.clamp(min=0)[..., None].expand(-1, -1, x.shape[2]))
+    return steps * (places >= 0)[..., None], ends.clamp(max=most)[:, None]
