@@ -146,6 +146,15 @@ def test_labelled_steps_weigh_alike_however_a_batch_is_cut(train, tmp_path, more
         assert all(np.allclose(found[0][name], other[name], atol=2e-5) for name in other)
 
 
+def test_the_lowest_rate_grows_with_the_batch_as_the_rate_does(train, tmp_path):
+    scaled = {"schedule": "constant", "learning_rate": 1e-3, "lr_at_batch": 8}  # batches of 16: twice the rate
+    plain = {"schedule": "constant", "learning_rate": 2e-3}
+    for folder, training, eta in (("a", scaled, 1e-4), ("b", plain, 2e-4)):
+        train(tmp_path / folder, options(6, schedule="kd", eta_min=eta, training=training))
+    found = [[row["learning_rate"] for row in rows(tmp_path / folder / "history.csv")] for folder in ("a", "b")]
+    assert found[0] == found[1]
+
+
 def test_the_order_of_shards_and_how_it_is_tested_change_nothing(world, train, tmp_path):
     a = train(tmp_path / "a", options(FEW))
     b = train(tmp_path / "b", options(FEW, test={"correlated": 3}), features=world.features[::-1])

@@ -185,7 +185,8 @@ class StudentTrainee(Trainee):
         if self.plan.options.schedule != "kd":
             return None
         training, base = self.plan.options.training, base_rate(self.plan.options.training)
-        return kd_rate(step, base, training.warm_up * plan.unit, plan.steps, self.plan.options.eta_min) / base
+        lowest = self.plan.options.eta_min * base / training.learning_rate  # it grows with the batch as the rate does
+        return kd_rate(step, base, training.warm_up * plan.unit, plan.steps, lowest) / base
 
     def _class_weights(self) -> dict[str, np.ndarray]:
         """Return the weights of classes by which all weigh alike, n / (K n_c); 0 for classes without a sample."""
