@@ -106,6 +106,21 @@ def test_a_roll_out_feeds_the_hidden_state_of_the_last_step_as_the_next_embeddin
         assert torch.allclose(head(x).future[:, 2], expected[:, 2], atol=1e-12)
 
 
+@pytest.mark.parametrize("ahead", [2, 4])
+def test_gradients_of_a_roll_out_are_those_of_passes_over_all_steps(ahead):
+    head, x = fresh(ahead=ahead, dropout=0.0).train(), sequence()
+
+    def whole():
+        embeddings = head.encoder(x)
+        for _ in range(ahead - 1):
+            embeddings = torch.cat([embeddings, head.transformer(embeddings)[0][:, -1:]], 1)
+        return head.decoder(head.transformer(embeddings)[0][:, -1])
+
+    found = torch.autograd.grad(head(x).future.square().sum(), list(head.parameters()))
+    wanted = torch.autograd.grad(whole().square().sum(), list(head.parameters()))
+    assert all(torch.allclose(a, b, atol=1e-9) for a, b in zip(found, wanted, strict=True))
+
+
 def test_a_stream_with_cached_keys_says_what_whole_sequences_say():
     head, x = fresh(), sequence(steps=12)
     with torch.no_grad():

@@ -104,6 +104,12 @@ def test_all_losses_of_all_targets_work_together(train, tmp_path):
     assert {f"train/{key}" for key in ALL_LOSSES} <= set(rows(tmp_path / "history.csv")[-1])
 
 
+@pytest.mark.parametrize("network", [{"ahead": 2, "average": 2}, {"ahead": 3}])
+def test_a_student_that_rolls_out_trains(train, tmp_path, network):
+    path = train(tmp_path, options(FEW, network=network))
+    assert read_checkpoint(path).network.head.ahead == network["ahead"]
+
+
 @pytest.mark.parametrize("aggregator", ["mean", "transformer", "rulstm"])
 def test_every_aggregator_trains(train, tmp_path, aggregator):
     path = train(tmp_path, options(FEW, network={"aggregator": aggregator}))

@@ -31,6 +31,10 @@ class Cache:
 
     def keep(self, block: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Add the keys and values of new steps to a block's; return all of them."""
+        if keys.requires_grad:  # gradients need what was kept as it was: nothing is written over it
+            self.keys[block] = torch.cat([self.keys[block][:, :, : self.steps], keys], 2)
+            self.values[block] = torch.cat([self.values[block][:, :, : self.steps], values], 2)
+            return self.keys[block], self.values[block]
         end = self.steps + keys.shape[2]
         self.keys[block][:, :, self.steps : end] = keys
         self.values[block][:, :, self.steps : end] = values
