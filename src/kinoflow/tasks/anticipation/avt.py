@@ -165,7 +165,8 @@ class Forecast:
 
     past: (B, T, D), x_1 and the predictions y_1 .. y_(T-1) of the steps that were seen. told: (B, T + k - 1, D), all
     predictions. future: (B, D), or (B, n, D) where nothing is averaged. hidden: (B, T, H). maps: each block's weights of
-    attention, (B, heads, T, T), if they were asked for.
+    attention, (B, heads, T, T), if they were asked for. rolled: (B, k, D), the prediction after the last step that counts and
+    those rolled out from it; None: the head does not roll out.
     """
 
     past: Tensor
@@ -173,6 +174,7 @@ class Forecast:
     future: Tensor
     hidden: Tensor | None = None
     maps: tuple[Tensor, ...] = ()
+    rolled: Tensor | None = None
 
     def feature_error(self, x: Tensor, detach: bool = False) -> Tensor:
         """Return the squared differences (B, T - 1, D) of predictions and what came, x (B, T, D).
@@ -226,7 +228,7 @@ class AvtHead(nn.Module):
         future = self.decoder(torch.cat(rolled, 1))  # (B, ahead, D)
         told = torch.cat([y, future[:, 1:]], 1)
         past = torch.cat([x[:, :1], y[:, :-1]], 1)
-        return Forecast(past, told, self._chosen(x, future, lengths), hidden, tuple(found))
+        return Forecast(past, told, self._chosen(x, future, lengths), hidden, tuple(found), future)
 
     def _roll(self, last: Tensor, lengths: Tensor | None, cache: Cache | None, ahead: int) -> list[Tensor]:
         """Return the hidden states (B, 1, H) of the steps after the first."""

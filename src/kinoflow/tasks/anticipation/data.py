@@ -203,7 +203,7 @@ class Reader:
         middles = (edges[:-1] + edges[1:])[-len(x) :] / 2
         past = {target: np.full(of.steps, NONE, np.int64) for target in self.targets}
         for target in self.targets:
-            told = self._labels(video, times, target)
+            told = self.labels(video, times, target)
             past[target][: len(x)] = [windows.commonest(told[own]) for own in numbers]
         return self._filled(x, past, middles)
 
@@ -229,7 +229,7 @@ class Reader:
             numbers, times = windows.frame_numbers(start, end, of.steps, of.rate, of.fps, strategy, rng)
         except ValueError as error:
             raise DataError(f"{video!r}: {error}; leave it out with sampling.drop") from None
-        return numbers, times, {target: self._labels(video, times, target) for target in self.targets}
+        return numbers, times, {target: self.labels(video, times, target) for target in self.targets}
 
     def _shown(self, video: str, numbers: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         if not isinstance(self.source, Pictures):
@@ -237,7 +237,8 @@ class Reader:
         drawn = None if rng is None else drawn_view(self.options.pictures, self.source.view, rng)
         return self.source.frames(video, numbers, drawn or self.view)
 
-    def _labels(self, video: str, times: np.ndarray, target: str) -> np.ndarray:
+    def labels(self, video: str, times: np.ndarray, target: str) -> np.ndarray:
+        """Return the label of what is done at moments of a video, (n,) int64; -1 where nothing known is."""
         own = self.actions.get(video)
         if own is None:
             return np.full(len(times), NONE, np.int64)
