@@ -52,6 +52,14 @@ def test_samples_without_label_stay_in_the_denominator(golden):
     close(100 * np.array([found[1], found[5]]), golden["topk15_pct_with_ignored"], 1e-5)
 
 
+def test_a_sample_without_label_is_never_a_hit_even_where_k_is_more_than_the_classes():
+    scores = np.array([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]])
+    assert metrics.top_ks(scores, np.array([-1, 0]), (1, 3, 5)) == {1: 0.5, 3: 0.5, 5: 0.5}
+    assert metrics.many_shot_accuracy(scores, np.array([-1, 0]), [-1, 0], 5) == 0.5
+    moments = np.stack([scores, scores], 1)
+    assert metrics.time_to_action(moments, np.array([-1, 0]), (2.0, 1.0), 5) == 1.0
+
+
 def test_recalls_are_those_of_the_published_code(golden):
     scores, labels, few = golden["logits"], golden["target"], golden["many_shot"]
     close(100 * metrics.mean_top_k_recall(scores, labels, 5), golden["mean_recall5_pct"])

@@ -63,13 +63,18 @@ def top_ks(scores: np.ndarray, labels: np.ndarray, ks: Sequence[int] = (1, 2, 3,
     ranks = label_ranks(scores, labels, max(ks, default=0))
     if not len(ranks):
         raise ValueError("there is no sample")
-    return {k: float((ranks < k).mean()) for k in ks}
+    return {k: float(_within(ranks, k, scores).mean()) for k in ks}
 
 
 def many_shot_accuracy(scores: np.ndarray, labels: np.ndarray, classes: Collection[int], k: int = 1) -> float:
     """Return the top-k share of the samples whose label is one of ``classes``; NaN if there is none."""
     inside = np.isin(labels, list(classes))
-    return float((label_ranks(scores, labels, k)[inside] < k).mean()) if inside.any() else float("nan")
+    return float(_within(label_ranks(scores, labels, k)[inside], k, scores).mean()) if inside.any() else float("nan")
+
+
+def _within(ranks: np.ndarray, k: int, scores: np.ndarray) -> np.ndarray:
+    """Return which samples' labels are among the best k; a rank of all classes is that of no label, whatever k."""
+    return ranks < min(k, np.shape(scores)[-1])
 
 
 # ---------------------------------------------------------------- means over classes
@@ -196,7 +201,9 @@ def time_to_action(scores: np.ndarray, labels: np.ndarray, times: Sequence[float
         raise ValueError(f"scores are {scores.shape} and times {times.shape}; (N, T, C) and (T,) are needed")
     if (np.diff(times) >= 0).any():
         raise ValueError("times: they must fall, the earliest moment has the most seconds before the action")
-    hits = np.stack([label_ranks(scores[:, t], labels, k) < k for t in range(len(times))], axis=1)  # (N, T)
+    hits = np.stack(
+        [_within(label_ranks(scores[:, t], labels, k), k, scores) for t in range(len(times))], axis=1
+    )  # (N, T)
     return float(np.where(hits.any(axis=1), times[hits.argmax(axis=1)], 0.0).mean())
 
 

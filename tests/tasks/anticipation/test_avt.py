@@ -76,6 +76,17 @@ def test_what_comes_later_changes_nothing_before(step, seed):
     assert not torch.allclose(a.told[:, step:], b.told[:, step:], atol=1e-3)
 
 
+@pytest.mark.parametrize(("average", "ahead"), [(1, 1), (3, 1), (5, 2), (20, 2), (40, 4)])
+def test_an_average_of_more_steps_than_there_are_is_one_of_all(average, ahead):
+    head, plain, x = fresh(ahead=ahead, average=average), fresh(ahead=ahead, average=0), sequence(batch=3)
+    lengths = torch.tensor([7, 1, 4])
+    with torch.no_grad():
+        found = head(x, lengths).future
+        for row, length in enumerate(lengths.tolist()):
+            alone = plain(x[row : row + 1, :length]).future[0]  # x_1 .. x_T, then what is predicted
+            assert torch.allclose(found[row], alone[-average:].mean(0), atol=1e-12)
+
+
 def test_the_first_step_of_a_roll_out_is_the_prediction_without_one():
     one, many, x = fresh(), fresh(ahead=4, average=0), sequence()
     with torch.no_grad():
@@ -93,6 +104,21 @@ def test_a_roll_out_feeds_the_hidden_state_of_the_last_step_as_the_next_embeddin
         expected = head.decoder(head.transformer(embeddings)[0][:, -3:])
         assert torch.allclose(head(x).future[:, 0], expected[:, 0], atol=1e-12)
         assert torch.allclose(head(x).future[:, 2], expected[:, 2], atol=1e-12)
+
+
+@pytest.mark.parametrize("ahead", [2, 4])
+def test_gradients_of_a_roll_out_are_those_of_passes_over_all_steps(ahead):
+    head, x = fresh(ahead=ahead, dropout=0.0).train(), sequence()
+
+    def whole():
+        embeddings = head.encoder(x)
+        for _ in range(ahead - 1):
+            embeddings = torch.cat([embeddings, head.transformer(embeddings)[0][:, -1:]], 1)
+        return head.decoder(head.transformer(embeddings)[0][:, -1])
+
+    found = torch.autograd.grad(head(x).future.square().sum(), list(head.parameters()))
+    wanted = torch.autograd.grad(whole().square().sum(), list(head.parameters()))
+    assert all(torch.allclose(a, b, atol=1e-9) for a, b in zip(found, wanted, strict=True))
 
 
 def test_a_stream_with_cached_keys_says_what_whole_sequences_say():

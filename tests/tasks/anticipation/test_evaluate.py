@@ -26,7 +26,7 @@ from kinoflow.tasks.anticipation.mistakes import correlated, error_table
 from kinoflow.tasks.anticipation.model import Student
 from kinoflow.tasks.anticipation.options import AnticipationTestOptions, FusionOptions
 from kinoflow.tasks.anticipation.records import write_records
-from kinoflow.tasks.anticipation.result_store import read_scores
+from kinoflow.tasks.anticipation.result_store import read_scores, write_scores
 from kinoflow.tasks.anticipation.scoring import Trained
 from kinoflow.tasks.anticipation.summary import summed_up
 
@@ -198,6 +198,56 @@ def test_fusions_count_an_action_that_any_test_has_and_refuse_what_does_not_fit(
     ):
         with pytest.raises(DataError, match=sentence):
             fused(["a.h5", "b.h5"], [every[0], other], world.rows, tiny.CLASSES, FusionOptions())
+
+
+@pytest.mark.parametrize("norm", [None, 2.0])
+def test_verbs_and_nouns_are_fused_as_probabilities_each_by_itself(world, tested, norm, tmp_path):
+    whole, rng = read_scores(tested / "scores.h5"), np.random.default_rng(0)
+    weights, heads = (2.5, 0.5), {"verb": 3, "noun": 2}
+    parts = [
+        {name: rng.normal(size=(36, width)).astype(np.float32) * 3 for name, width in (heads | {"action": 6}).items()}
+        for _ in weights
+    ]
+    every = [dataclasses.replace(whole, scores=part) for part in parts]
+
+    def summed(each) -> np.ndarray:
+        rows = [values / (np.linalg.norm(values, axis=1, keepdims=True) + 1e-6 if norm else 1) for values in each]
+        return sum(weight * values for weight, values in zip(weights, rows, strict=True))
+
+    wanted = FusionOptions(coefficients=weights, norm=norm)
+    found = fused(["a.h5", "b.h5"], every, world.rows, tiny.CLASSES, wanted)
+    assert np.allclose(found.scores["action"], summed([part["action"] for part in parts]), atol=1e-5)
+    of = world.rows.take(testing.places(world.rows, found.uids))
+    told = testing.measured(found, of, tiny.CLASSES)
+    write_challenge(
+        tmp_path / "c.json",
+        "ek100",
+        found.uids,
+        found.scores["action"],
+        tiny.CLASSES,
+        parts=found.marginals(tiny.CLASSES),
+    )
+    sent = read_challenge(tmp_path / "c.json")
+    for head, width in heads.items():
+        mapping = np.eye(width)[list(getattr(tiny.CLASSES, head))]
+        marginal = summed([softmax(part["action"].astype(np.float64)) @ mapping for part in parts])
+        own = summed([softmax(part[head].astype(np.float64)) for part in parts])
+        labels = of.labels(head)
+        assert told[head]["marginal"]["top1"] == pytest.approx(np.mean(marginal.argmax(1) == labels))
+        assert told[head]["own"]["top1"] == pytest.approx(np.mean(own.argmax(1) == labels))
+        assert np.allclose(getattr(sent, head), marginal, atol=1e-6)
+    write_scores(tmp_path / "ab.h5", found)
+    again = fused(["ab.h5"], [read_scores(tmp_path / "ab.h5")], world.rows, tiny.CLASSES, FusionOptions())
+    for name, values in found.scores.items():  # of sums alone, the sums
+        assert np.allclose(again.scores[name], values, atol=1e-6)
+    some = fused(
+        ["a.h5", "b.h5"],
+        [every[0], dataclasses.replace(every[1], scores={"action": parts[1]["action"]})],
+        world.rows,
+        tiny.CLASSES,
+        wanted,
+    )
+    assert "own" not in testing.measured(some, of, tiny.CLASSES)["verb"]  # one of them has no such head
 
 
 def test_students_are_tested_at_several_gaps(evaluate, student, tmp_path):

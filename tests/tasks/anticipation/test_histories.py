@@ -1,6 +1,7 @@
 """Histories against the definition written down row by row, the golden ones, and what must hold of them."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -75,6 +76,21 @@ def test_without_gap_and_overlap_all_policies_are_equal():
     found = [histories(rows, RATE, policy, 0.0, 3) for policy in POLICIES]
     for one in found[1:]:
         np.testing.assert_array_equal(one.rows, found[0].rows)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 500), st.integers(0, 80), st.sampled_from((30, 40)), st.sampled_from(("started", "ended")))
+def test_gaps_of_no_whole_number_of_frames_are_kept_exactly(seed, parts, of, policy):
+    rng = np.random.default_rng(seed)
+    starts = np.sort(rng.integers(0, 90, 20))
+    rows = rows_of([(int(s) / 30, int(s + n) / 30) for s, n in zip(starts, rng.integers(1, 60, 20), strict=True)])
+    start, end = ([Fraction(round(t * 30)) for t in times] for times in (rows.start, rows.end))
+    gap = Fraction(parts, of)
+    limit = [each - 30 * gap for each in start]
+    wanted = [
+        [j for j in range(i) if (start[j] < limit[i] if policy == "started" else end[j] <= limit[i])] for i in range(20)
+    ]
+    assert listed(histories(rows, RATE, policy, float(gap), None).rows) == wanted
 
 
 def test_an_end_exactly_a_gap_before_the_start_has_ended_and_such_a_start_has_not_started():

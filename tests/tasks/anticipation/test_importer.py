@@ -8,9 +8,11 @@ import torch
 from tests.conftest import ROOT
 from tests.tasks.anticipation import world as tiny
 from tests.tasks.anticipation.world import options
+from torchvision.models import VisionTransformer
 
 from kinoflow.datasets.actions import Classes, write_classes
-from kinoflow.errors import DataError
+from kinoflow.errors import ConfigError, DataError
+from kinoflow.tasks.anticipation import backbones
 from kinoflow.tasks.anticipation.importer import import_avt
 from kinoflow.tasks.anticipation.scoring import read_checkpoint
 
@@ -38,6 +40,60 @@ def test_an_imported_student_says_what_the_published_one_says(tmp_path):
         said = found.network(torch.from_numpy(GOLDEN["video"][..., 0, 0, 0]).float())
     assert np.abs(said.scores["action"].numpy() - GOLDEN["logits"]).max() < 1e-5
     assert np.abs(said.past["action"].numpy() - GOLDEN["past_logits"]).max() < 1e-5
+
+
+def timm_names(state):
+    """Weights of torchvision's ViT under the names that timm's has in a checkpoint of AVT."""
+    renamed = {
+        "class_token": "cls_token",
+        "encoder.pos_embedding": "pos_embed",
+        "conv_proj": "patch_embed.proj",
+        "encoder.layers.encoder_layer_": "blocks.",
+        "encoder.ln": "norm",
+        "ln_1": "norm1",
+        "ln_2": "norm2",
+        "self_attention.in_proj_": "attn.qkv.",
+        "self_attention.out_proj": "attn.proj",
+        "mlp.0": "mlp.fc1",
+        "mlp.3": "mlp.fc2",
+    }
+    found = {}
+    for name, value in state.items():
+        for ours, theirs in renamed.items():
+            name = name.replace(ours, theirs)
+        found[f"module.backbone.model.{name}"] = value
+    return found
+
+
+def test_a_vit_of_the_published_checkpoint_is_imported_too(tmp_path, monkeypatch):
+    def small(size):
+        vit = VisionTransformer(size, 16, 2, 2, 12, 24)  # the golden head reads 12 features
+        vit.heads = torch.nn.Identity()
+        return vit
+
+    monkeypatch.setitem(backbones.NETWORKS, "vit_b_16", small)
+    vit = small(32).eval()
+    with torch.no_grad():
+        for weight in vit.parameters():
+            weight.normal_(0, 0.3, generator=torch.Generator().manual_seed(weight.numel()))
+    file, classes, model = published(tmp_path, **timm_names(vit.state_dict()))
+    wanted = WANTED.model_copy(update={"sampling": WANTED.sampling.model_copy(update={"read": "frames"})})
+    import_avt(file, classes, model, wanted)
+    found = read_checkpoint(model)
+    assert (found.network.network.backbone, found.network.network.size) == ("vit_b_16", 32)
+    frames = torch.randn(2, 5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    import_avt(*published(tmp_path), WANTED)
+    plain = read_checkpoint(model)
+    assert plain.network.network.backbone == "identity"
+    with torch.no_grad():
+        told = plain.network(vit(frames.flatten(0, 1)).unflatten(0, (2, 5)))
+        assert torch.allclose(found.network(frames).scores["action"], told.scores["action"], atol=1e-5)
+    file, classes, model = published(tmp_path, **timm_names(vit.state_dict()))
+    with pytest.raises(ConfigError, match="has a ViT, which reads single frames; take read: frames"):
+        import_avt(file, classes, model, WANTED)
+    more = timm_names(vit.state_dict()) | {"module.backbone.model.pre_logits.fc.weight": torch.ones(12, 12)}
+    with pytest.raises(DataError, match="its ViT has a layer more"):
+        import_avt(*published(tmp_path, **more), wanted)
 
 
 def test_files_that_would_run_code_or_are_of_another_network_are_refused(tmp_path):

@@ -147,10 +147,19 @@ def test_rows_without_a_label_count_for_nothing_unless_parity_is_asked_for():
     scores, labels = torch.randn(2, 3, 5), torch.tensor([[1, -1, -1], [0, 2, -1]])
     found = loss.class_loss(scores, labels)
     assert (found[labels < 0] == 0).all()
-    assert loss.mean_of_labelled(found, labels).item() == pytest.approx(
+    assert loss.mean_of_labelled(found, labels).item() == pytest.approx(found[labels >= 0].mean().item())
+    assert loss.mean_of_labelled(found, labels, "samples").item() == pytest.approx(
         ((found[0, 0] + found[1, :2].mean()) / 2).item()
     )
-    assert loss.mean_of_labelled(found, labels, parity=True).item() == pytest.approx(found.mean().item())
+    assert loss.mean_of_labelled(found, labels, "all").item() == pytest.approx(found.mean().item())
+
+
+def test_a_sample_without_any_label_does_not_dilute_the_mean():
+    scores, labels = torch.randn(3, 4, 5), torch.full((3, 4), -1)
+    labels[1, 2] = 3
+    found = loss.class_loss(scores, labels)
+    assert loss.mean_of_labelled(found, labels).item() == pytest.approx(found[1, 2].item())
+    assert loss.mean_of_labelled(found[:1], labels[:1]).item() == 0  # there is nothing to learn from
 
 
 def test_equal_weights_of_classes_are_none():

@@ -56,7 +56,7 @@ def test_a_step_equals_the_published_one():
         assert np.abs(value.detach().numpy() - golden[key]).max() < 1e-8, key
     assert np.abs(told["distill"].detach().numpy() - golden["raw_distill"].mean(1)).max() < 1e-8
     means = {key: value.mean() for key, value in told.items()}
-    means["past_cls_action"] = loss.mean_of_labelled(told["past_cls_action"], past, parity=True)
+    means["past_cls_action"] = loss.mean_of_labelled(told["past_cls_action"], past, "all")
     for key, value in means.items():
         assert abs(value.item() - golden[f"mean_{key}"]) < 1e-8, key
     weighting = dict(zip(golden["loss_weights_names"].tolist(), golden["loss_weights"].tolist(), strict=True))

@@ -14,7 +14,7 @@ from kinoflow.errors import ConfigError, DataError
 from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.metrics.scores import softmax
 from kinoflow.store.files import sha256_of
-from kinoflow.store.shards import Shard
+from kinoflow.store.shards import Shard, writing
 from kinoflow.tasks.anticipation import backbones, data
 from kinoflow.tasks.anticipation.evaluate import anticipation_evaluate
 from kinoflow.tasks.anticipation.options import AnticipateOptions, AnticipationTestOptions
@@ -74,6 +74,53 @@ def test_dense_answers_come_after_every_step(world, student, tmp_path):
     found = told(tmp_path, world.features[:1], student, dense=True)
     own = [answer for answer in found if answer["video"] == "v00.mp4"]
     assert [answer["at"] for answer in own] == list(np.arange(1.0, len(own) + 1))
+
+
+@pytest.fixture(scope="module")
+def of_frames(train, tmp_path_factory):
+    """A student that reads features of single frames."""
+    sampling = {"gap": 1.0, "observed": 6.0, "read": "frames", "rate": 1.0, "steps": 6}
+    return train(tmp_path_factory.mktemp("of-frames"), options(20, window="gap", sampling=sampling))
+
+
+@pytest.mark.parametrize("reads", ["means", "frames"])
+def test_dense_answers_are_those_of_the_same_moments(world, student, of_frames, tmp_path, reads):
+    model = student if reads == "means" else of_frames
+    dense = told(tmp_path, world.features[:1], model, dense=True, top=6)
+    for at in (1.0, 3.0, 7.0, 12.0):
+        alone = {each["video"]: each for each in told(tmp_path, world.features[:1], model, at=at, top=6)}
+        for answer in (each for each in dense if each["at"] == at):
+            shares = {guess["label"]: guess["probability"] for guess in answer["next"]}
+            wanted = {guess["label"]: guess["probability"] for guess in alone[answer["video"]]["next"]}
+            assert shares == pytest.approx(wanted, abs=1e-5)
+
+
+def test_dense_answers_of_single_frames_are_what_a_test_sees(world, of_frames, tmp_path):
+    trained = read_checkpoint(of_frames)
+    source = data.source(trained.options, tiny.CLASSES, world.rows, world.features, None, None)
+    reader = data.Reader(source, trained.options, world.rows, (), False)
+    scorer = Scorer(trained.network.eval(), Arithmetic(torch.device("cpu"), threads=1))
+    found = [each for each in told(tmp_path, world.features[:1], of_frames, dense=True) if each["video"] == "v00.mp4"]
+    for answer in found[::4]:
+        seen = reader.seen("v00.mp4", answer["at"] - 6.0, answer["at"])
+        shares = softmax(scorer.said(seen.x[None], np.array([seen.length])).scores["action"][0].double().numpy())
+        assert answer["next"][0] == {
+            "label": tiny.NAMES[shares.argmax()],
+            "probability": pytest.approx(shares.max(), abs=1e-5),
+        }
+
+
+def test_a_moment_without_a_near_row_costs_its_own_answer_only(world, of_frames, tmp_path):
+    source = Shard(world.features[0])
+    rows, times = source.rows("v00.mp4"), source.times("v00.mp4")
+    with writing(tmp_path / "late.h5", {}, frames=False, width=tiny.WIDTH, dtype="float32") as writer:
+        writer.add("a", rows, times + 10.0)
+        writer.add("b", rows, times)
+    found = told(tmp_path, [tmp_path / "late.h5"], of_frames, dense=True)
+    first = found[0]
+    assert first["at"] == 1.0 and "nothing from" in first["reason"] and not first["next"]
+    assert all(each["next"] for each in found if each["video"] == "b")
+    assert [bool(each["next"]) for each in told(tmp_path, [tmp_path / "late.h5"], of_frames, at=3.0)] == [False, True]
 
 
 def test_a_file_that_cannot_be_read_costs_its_own_row_only(world, student, tmp_path):

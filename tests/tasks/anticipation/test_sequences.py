@@ -230,6 +230,18 @@ def test_parts_by_person_cover_everybody_once():
         runs.tested(people, ("P9",), 1, 4)
 
 
+def test_a_segment_of_egtea_whose_verb_or_noun_is_not_its_actions_is_refused(tmp_path):
+    (tmp_path / "actions.csv").write_text("0,0_0,Take_cup\n1,1_1,Put_pan\n")
+    (tmp_path / "validation1.csv").write_text("2, OP01-R01-X, 90, 120, 1, 1, 1\n")
+    for parts, fits in (("0, 0", True), ("1, 0", False), ("0, 1", False)):
+        (tmp_path / "training1.csv").write_text(f"1, OP01-R01-X, 30, 60, {parts}, 0\n")
+        if fits:
+            assert len(egtea.read(Files(tmp_path), 1)[0]) == 2
+        else:
+            with pytest.raises(DataError, match=f"training1.csv, line 1: the segment 1 has the verb {parts[0]} and"):
+                egtea.read(Files(tmp_path), 1)
+
+
 def test_tables_that_are_none_are_refused(tmp_path):
     (tmp_path / "classes.json").write_text('{"dataset": "x"}')
     with pytest.raises(DataError, match="no table of classes"):

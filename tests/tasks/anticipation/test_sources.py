@@ -154,6 +154,42 @@ def test_a_frame_of_a_shard_is_the_latest_row_that_is_not_after_it(world):
     assert np.array_equal(found, rows[[0, 0, 1, 3]])
 
 
+def test_frames_far_from_every_row_are_zeros_and_windows_of_such_frames_alone_are_refused(tmp_path):
+    with shards.writing(tmp_path / "f.h5", {}, frames=False, width=1, dtype="float32") as writer:
+        writer.add("dense", np.arange(1, 31, dtype=np.float32)[:, None], np.arange(31, 61) / 30)
+        writer.add("sparse", np.arange(1, 4, dtype=np.float32)[:, None], np.arange(3) + 0.5)
+        writer.add("none", np.zeros((0, 1), np.float32), np.zeros(0))
+    np.save(tmp_path / "dense.npy", np.arange(1, 31, dtype=np.float32)[:, None])
+
+    def shown(source, video: str, *numbers: int) -> list[float]:
+        return source.frames(video, np.array(numbers))[:, 0].tolist()
+
+    source = Shards([tmp_path / "f.h5"], 30.0)  # rows of the frames 31 to 60
+    assert shown(source, "dense", 21, 22, 31, 60, 69, 70) == [0, 1, 1, 30, 30, 0]
+    assert shown(Shards([tmp_path / "f.h5"], 30.0, lookback=2), "dense", 60, 62, 63) == [30, 30, 0]
+    assert shown(source, "sparse", 1, 30, 90, 105, 106) == [
+        1,
+        1,
+        3,
+        3,
+        0,
+    ]  # as far as rows are from each other: a second
+    assert shown(Files(tmp_path, 30.0), "dense", 30, 39, 40) == [30, 30, 0]
+    for video, numbers in (("dense", [3000, 3300]), ("none", [1])):
+        with pytest.raises(DataError, match=f"the video '{video}' has nothing from"):
+            source.frames(video, np.array(numbers))
+
+
+def test_pictures_far_from_every_frame_are_zeros_too(tmp_path):
+    with shards.writing(tmp_path / "f.h5", {"store": "raw", "options": "{}"}, frames=True) as writer:
+        writer.add("a", np.full((4, 16, 16, 3), 255, np.uint8), np.arange(4) / 4)
+    source = Pictures([tmp_path / "f.h5"], fps=4.0, size=16, clip=2, lookback=1)
+    found = source.frames("a", np.array([3, 4, 5, 9]))
+    assert found[:2].min() == 1.0 and not found[2:].any()
+    with pytest.raises(DataError, match="the video 'a' has nothing from 5.00 s to 5.25 s"):
+        source.frames("a", np.array([20, 21]))
+
+
 def test_shards_that_do_not_fit_together_are_refused(world, tmp_path):
     with pytest.raises(DataError, match="in none of the feature shards"):
         Shards(world.features[:1], 30.0).rows("v01.mp4")

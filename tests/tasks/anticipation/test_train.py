@@ -104,6 +104,12 @@ def test_all_losses_of_all_targets_work_together(train, tmp_path):
     assert {f"train/{key}" for key in ALL_LOSSES} <= set(rows(tmp_path / "history.csv")[-1])
 
 
+@pytest.mark.parametrize("network", [{"ahead": 2, "average": 2}, {"ahead": 3}])
+def test_a_student_that_rolls_out_trains(train, tmp_path, network):
+    path = train(tmp_path, options(FEW, network=network))
+    assert read_checkpoint(path).network.head.ahead == network["ahead"]
+
+
 @pytest.mark.parametrize("aggregator", ["mean", "transformer", "rulstm"])
 def test_every_aggregator_trains(train, tmp_path, aggregator):
     path = train(tmp_path, options(FEW, network={"aggregator": aggregator}))
@@ -125,6 +131,34 @@ def test_micro_batches_and_processes_that_load_ahead_change_nothing_but_rounding
     for folder, more in (("b", {"accumulate": 4}), ("c", {"workers": 1})):
         other = load_file(train(tmp_path / folder, options(FEW, training=even | more)))
         assert all(np.allclose(plain[name], other[name], atol=2e-5) for name in plain)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"network": {"aggregator": "mean", "group": 2}},
+        {"window": "gap", "sampling": {"read": "frames", "rate": 1.0, "strategy": "random_clip"}},
+        {"past_mean": "samples"},
+        {"parity": True},
+    ],
+)
+def test_labelled_steps_weigh_alike_however_a_batch_is_cut(train, tmp_path, more):
+    training, rest = {"optimiser": "sgd", "learning_rate": 0.1}, {"losses": {"past_cls_action": 1.0}, "noise": 0}
+    found = [
+        load_file(train(tmp_path / str(cut), options(4, training=training | {"accumulate": cut}, **rest | more)))
+        for cut in (1, 4, 16)
+    ]
+    for other in found[1:]:
+        assert all(np.allclose(found[0][name], other[name], atol=2e-5) for name in other)
+
+
+def test_the_lowest_rate_grows_with_the_batch_as_the_rate_does(train, tmp_path):
+    scaled = {"schedule": "constant", "learning_rate": 1e-3, "lr_at_batch": 8}  # batches of 16: twice the rate
+    plain = {"schedule": "constant", "learning_rate": 2e-3}
+    for folder, training, eta in (("a", scaled, 1e-4), ("b", plain, 2e-4)):
+        train(tmp_path / folder, options(6, schedule="kd", eta_min=eta, training=training))
+    found = [[row["learning_rate"] for row in rows(tmp_path / folder / "history.csv")] for folder in ("a", "b")]
+    assert found[0] == found[1]
 
 
 def test_the_order_of_shards_and_how_it_is_tested_change_nothing(world, train, tmp_path):

@@ -135,3 +135,10 @@ def test_labels_of_moments_are_those_of_a_plain_search(actions, moments, tie):
 def test_the_commonest_label_of_equals_is_the_smallest():
     assert windows.commonest(np.array([3, 1, 3, 1, 2])) == 1
     assert windows.commonest(np.array([], int)) == -1
+
+
+def test_future_windows_lie_so_many_gaps_after_and_may_be_what_was_observed():
+    found = windows.before(np.array([5.0, 20.0]), np.array([6.0, 22.0]), 1.0, 2.0)
+    assert windows.future(found, 1.0, 2.0).tolist() == [[5.0, 7.0], [20.0, 22.0]]
+    assert windows.future(found, 1.0, 2.0, 3.0).tolist() == [[7.0, 9.0], [22.0, 24.0]]
+    assert windows.future(found, 1.0, 2.0, -999.0).tolist() == [[2.0, 4.0], [17.0, 19.0]]

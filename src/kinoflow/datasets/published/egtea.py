@@ -5,7 +5,7 @@ The splits are not video-disjoint: a history within one side has holes where the
 
 from kinoflow.datasets.actions import Action, Classes, checked
 from kinoflow.datasets.published.files import Files
-from kinoflow.datasets.published.rulstm import RATE, cells_of, read_segments
+from kinoflow.datasets.published.rulstm import RATE, cells_of, check_parts, read_segments
 from kinoflow.errors import DataError
 
 
@@ -16,7 +16,9 @@ def read(files: Files, split: int = 1) -> tuple[list[Action], Classes]:
     for name, side in (("training", "train"), ("validation", "validation")):
         found += read_segments(files.need(rf"{name}{split}\.csv", f"{name}{split}.csv"), side)
     rows = [row for _, row in found]
-    return checked(rows, classes, lambda i: found[i][0]), classes
+    ordered = checked(rows, classes, lambda i: found[i][0])
+    check_parts(found, classes)
+    return ordered, classes
 
 
 def _classes(files: Files) -> Classes:

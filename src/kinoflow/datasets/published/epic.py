@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kinoflow.datasets.actions import Action, Classes, checked
 from kinoflow.datasets.published.files import Files
-from kinoflow.datasets.published.rulstm import RATE, cells_of, frame_of, plain_uid, read_segments
+from kinoflow.datasets.published.rulstm import RATE, cells_of, check_parts, frame_of, plain_uid, read_segments
 from kinoflow.errors import DataError
 from kinoflow.progress import log
 from kinoflow.store.tables import read_csv
@@ -34,12 +34,7 @@ def read(files: Files, kind: str) -> tuple[list[Action], Classes]:
         found += read_segments(path, "train" if split == "training" else split)
     rows = _with_subsets(files, [row for _, row in found])
     ordered = checked(rows, classes, lambda i: found[i][0])
-    for i, row in enumerate(rows):
-        if (row.verb, row.noun) != (classes.verb[row.action], classes.noun[row.action]):
-            raise DataError(
-                f"{found[i][0]}: the segment {row.uid} has the verb {row.verb} and the noun {row.noun}, and its action"
-                f" {classes.names[row.action]!r} has others; take all files from the same release"
-            )
+    check_parts(found, classes)
     _compare(files.find(r"EPIC_train_action_labels\.csv"), rows)
     return ordered, classes
 

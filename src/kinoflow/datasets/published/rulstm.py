@@ -2,10 +2,10 @@
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kinoflow.datasets.actions import Action
+from kinoflow.datasets.actions import Action, Classes
 from kinoflow.errors import DataError
 
 RATE = 30.0  # frames per second
@@ -41,6 +41,16 @@ def _segment(cells: list[str], split: str, where: str) -> Action:
         split=split,
         recording=video.split("_")[0] if "_" in video else video.split("-")[0],
     )
+
+
+def check_parts(found: Sequence[tuple[str, Action]], classes: Classes) -> None:
+    """Raise DataError, naming file and line, for a segment whose verb or noun is not that of its action."""
+    for where, row in found:
+        if (row.verb, row.noun) != (classes.verb[row.action], classes.noun[row.action]):
+            raise DataError(
+                f"{where}: the segment {row.uid} has the verb {row.verb} and the noun {row.noun}, and its action"
+                f" {classes.names[row.action]!r} has others; take all files from the same release"
+            )
 
 
 def cells_of(path: Path) -> Iterator[tuple[str, list[str]]]:

@@ -31,6 +31,10 @@ class Cache:
 
     def keep(self, block: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Add the keys and values of new steps to a block's; return all of them."""
+        if keys.requires_grad:  # gradients need what was kept as it was: nothing is written over it
+            self.keys[block] = torch.cat([self.keys[block][:, :, : self.steps], keys], 2)
+            self.values[block] = torch.cat([self.values[block][:, :, : self.steps], values], 2)
+            return self.keys[block], self.values[block]
         end = self.steps + keys.shape[2]
         self.keys[block][:, :, self.steps : end] = keys
         self.values[block][:, :, self.steps : end] = values
@@ -161,7 +165,8 @@ class Forecast:
 
     past: (B, T, D), x_1 and the predictions y_1 .. y_(T-1) of the steps that were seen. told: (B, T + k - 1, D), all
     predictions. future: (B, D), or (B, n, D) where nothing is averaged. hidden: (B, T, H). maps: each block's weights of
-    attention, (B, heads, T, T), if they were asked for.
+    attention, (B, heads, T, T), if they were asked for. rolled: (B, k, D), the prediction after the last step that counts and
+    those rolled out from it; None: the head does not roll out.
     """
 
     past: Tensor
@@ -169,6 +174,7 @@ class Forecast:
     future: Tensor
     hidden: Tensor | None = None
     maps: tuple[Tensor, ...] = ()
+    rolled: Tensor | None = None
 
     def feature_error(self, x: Tensor, detach: bool = False) -> Tensor:
         """Return the squared differences (B, T - 1, D) of predictions and what came, x (B, T, D).
@@ -183,8 +189,8 @@ class AvtHead(nn.Module):
     """AVT-h: what comes next, from what was seen.
 
     features: D. width: H. ahead: steps that are predicted; those after the first by roll-out, which feeds the hidden state of
-    the last step as the next embedding. average: so many last steps of [x_1 .. x_T, y_T ..] are averaged into ``future``;
-    0: all are returned as they are. with_past: whether x_1 .. x_T are among these.
+    the last step as the next embedding. average: so many last steps of [x_1 .. x_T, y_T ..] are averaged into ``future``, all
+    where there are fewer; 0: all are returned as they are. with_past: whether x_1 .. x_T are among these.
 
     >>> AvtHead(12, width=16, heads=4, layers=2).eval()(torch.zeros(3, 5, 12)).future.shape
     torch.Size([3, 12])
@@ -222,7 +228,7 @@ class AvtHead(nn.Module):
         future = self.decoder(torch.cat(rolled, 1))  # (B, ahead, D)
         told = torch.cat([y, future[:, 1:]], 1)
         past = torch.cat([x[:, :1], y[:, :-1]], 1)
-        return Forecast(past, told, self._chosen(x, future, lengths), hidden, tuple(found))
+        return Forecast(past, told, self._chosen(x, future, lengths), hidden, tuple(found), future)
 
     def _roll(self, last: Tensor, lengths: Tensor | None, cache: Cache | None, ahead: int) -> list[Tensor]:
         """Return the hidden states (B, 1, H) of the steps after the first."""
@@ -239,7 +245,8 @@ class AvtHead(nn.Module):
         short = self.average - future.shape[1]
         if short <= 0 or not self.with_past:
             return future[:, -self.average :].mean(1)
-        return torch.cat([_latest(x, short, lengths), future], 1).mean(1)
+        seen, count = _latest(x, short, lengths)
+        return (seen.sum(1) + future.sum(1)) / (count + future.shape[1])
 
     # ---------------------------------------------------------------- as a stream
 
@@ -270,8 +277,12 @@ def _last(x: Tensor, lengths: Tensor | None) -> Tensor:
     return x[torch.arange(len(x), device=x.device), lengths - 1][:, None]
 
 
-def _latest(x: Tensor, count: int, lengths: Tensor | None) -> Tensor:
-    """Return the last ``count`` steps that count of each sequence; the first one again where there are fewer."""
+def _latest(x: Tensor, most: int, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the last ``most`` steps that count of each sequence, zeros for those that it does not have, and how many it has.
+
+    The second is (B, 1).
+    """
     ends = torch.full((len(x),), x.shape[1], device=x.device) if lengths is None else lengths
-    places = (ends[:, None] - count + torch.arange(count, device=x.device)).clamp(min=0)  # (B, count)
-    return x.gather(1, places[..., None].expand(-1, -1, x.shape[2]))
+    places = ends[:, None] - most + torch.arange(most, device=x.device)  # (B, most)
+    steps = x.gather(1, places.clamp(min=0)[..., None].expand(-1, -1, x.shape[2]))
+    return steps * (places >= 0)[..., None], ends.clamp(max=most)[:, None]

@@ -7,7 +7,7 @@ nouns, and of the 100 likeliest actions as "verb,noun". Actions without a window
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,16 +61,27 @@ class Challenge:
 
 
 def write_challenge(
-    path: Path, form: str, uids: Sequence[str], scores: np.ndarray, classes: Classes, dropped: Sequence[str] = ()
+    path: Path,
+    form: str,
+    uids: Sequence[str],
+    scores: np.ndarray,
+    classes: Classes,
+    dropped: Sequence[str] = (),
+    parts: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Write a challenge file. scores: (N, C) of actions; verbs and nouns are the sums of the probabilities of their actions.
+    """Write a challenge file. scores: (N, C) of actions.
 
-    form: ek55 or ek100. dropped: uids that are filled with zeros. ConfigError if the dataset has no verbs and nouns.
+    form: ek55 or ek100. dropped: uids that are filled with zeros. parts: the scores of verbs (N, V) and of nouns (N, M); None:
+    the sums of the probabilities of their actions. ConfigError if the dataset has no verbs and nouns.
     """
     if not classes.verb:
         raise ConfigError(f"challenge: {classes.dataset!r} has no verbs and nouns; leave the challenge file out")
-    verb = marginalise(scores, np.array(classes.verb), len(classes.verbs))
-    noun = marginalise(scores, np.array(classes.noun), len(classes.nouns))
+    if parts is None:
+        parts = {
+            "verb": marginalise(scores, np.array(classes.verb), len(classes.verbs)),
+            "noun": marginalise(scores, np.array(classes.noun), len(classes.nouns)),
+        }
+    verb, noun = parts["verb"], parts["noun"]
     best = best_k(scores, BEST)
     rows = [_row(verb[i], noun[i], scores[i], best[i], classes) for i in range(len(uids))]
     nothing = np.zeros(len(classes.names))

@@ -125,21 +125,22 @@ def source(
     root: Path | None,
 ) -> Source:
     """Return what gives the features that the options ask for; ConfigError if what is given does not fit them."""
-    fps, network = options.sampling.fps, options.network
+    fps, lookback, network = options.sampling.fps, options.sampling.lookback, options.network
     if options.source == "labels":
         return Labels(by_video(rows), len(classes.names), fps)
     if network.backbone != "identity":
         if options.sampling.read != "frames":
             raise ConfigError("sampling.read: a backbone reads single frames; take read: frames")
         view = View(options.pictures.short or network.size)
-        return Pictures(frames or (), fps, network.size, network.clip if network.backbone in CLIPS else 0, view)
+        clip = network.clip if network.backbone in CLIPS else 0
+        return Pictures(frames or (), fps, network.size, clip, view, lookback)
     if bool(features) == (root is not None):
         raise ConfigError(
             "features, root: give the feature shards, or a folder of feature files or an LMDB, and not both"
         )
     if features:
-        return Shards(features, fps)
-    return Lmdb(root, options.sampling.lookback) if (Path(root) / "data.mdb").is_file() else Files(root, fps)
+        return Shards(features, fps, lookback)
+    return Lmdb(root, lookback) if (Path(root) / "data.mdb").is_file() else Files(root, fps, lookback)
 
 
 def by_video(rows: Rows) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -202,19 +203,33 @@ class Reader:
         middles = (edges[:-1] + edges[1:])[-len(x) :] / 2
         past = {target: np.full(of.steps, NONE, np.int64) for target in self.targets}
         for target in self.targets:
-            told = self._labels(video, times, target)
+            told = self.labels(video, times, target)
             past[target][: len(x)] = [windows.commonest(told[own]) for own in numbers]
         return self._filled(x, past, middles)
 
+    def past(
+        self, video: str, start: float, end: float, rng: np.random.Generator | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return the past labels alone of what `seen` returns; no frame is read for them."""
+        if self.options.sampling.read == "frames":
+            return self._framed(video, start, end, rng)[2]
+        return self.seen(video, start, end).past
+
     def _by_frames(self, video: str, start: float, end: float, rng: np.random.Generator | None) -> Seen:
+        numbers, times, past = self._framed(video, start, end, rng)
+        return Seen(self._shown(video, numbers, rng), len(numbers), past, times)
+
+    def _framed(
+        self, video: str, start: float, end: float, rng: np.random.Generator | None
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """Return the numbers of the frames that are seen, their times, and the past labels."""
         of = self.options.sampling
         strategy = "center_clip" if of.strategy == "random_clip" and rng is None else of.strategy
         try:
             numbers, times = windows.frame_numbers(start, end, of.steps, of.rate, of.fps, strategy, rng)
         except ValueError as error:
             raise DataError(f"{video!r}: {error}; leave it out with sampling.drop") from None
-        past = {target: self._labels(video, times, target) for target in self.targets}
-        return Seen(self._shown(video, numbers, rng), len(numbers), past, times)
+        return numbers, times, {target: self.labels(video, times, target) for target in self.targets}
 
     def _shown(self, video: str, numbers: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         if not isinstance(self.source, Pictures):
@@ -222,7 +237,8 @@ class Reader:
         drawn = None if rng is None else drawn_view(self.options.pictures, self.source.view, rng)
         return self.source.frames(video, numbers, drawn or self.view)
 
-    def _labels(self, video: str, times: np.ndarray, target: str) -> np.ndarray:
+    def labels(self, video: str, times: np.ndarray, target: str) -> np.ndarray:
+        """Return the label of what is done at moments of a video, (n,) int64; -1 where nothing known is."""
         own = self.actions.get(video)
         if own is None:
             return np.full(len(times), NONE, np.int64)
@@ -309,6 +325,13 @@ class Sequences:
     def __call__(self, number: int, rng: np.random.Generator | None = None) -> Seen:
         """Return a sample's sequence; ``rng`` for what the options draw."""
         return self._remembered(number) if self._remembered else self._read(number, rng)
+
+    def past(self, number: int, rng: np.random.Generator | None = None) -> dict[str, np.ndarray]:
+        """Return the past labels alone of a sample's sequence, {target: (T,)}."""
+        if self._remembered:
+            return self._remembered(number).past
+        of = self.samples
+        return self.reader.past(of.rows.video[number], float(of.start[number]), float(of.end[number]), rng)
 
     def _read(self, number: int, rng: np.random.Generator | None = None) -> Seen:
         of = self.samples

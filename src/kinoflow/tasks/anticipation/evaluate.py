@@ -100,7 +100,8 @@ def anticipation_evaluate(
     write(predictions, prediction_rows(of, found.scores["action"], told, table), Prediction)
     write_scores(scores, found)
     if challenge:
-        write_challenge(challenge, options.challenge, found.uids, found.scores["action"], table, dropped)
+        verbs_nouns = found.marginals(table)
+        write_challenge(challenge, options.challenge, found.uids, found.scores["action"], table, dropped, verbs_nouns)
     write_json(
         metrics,
         {
@@ -203,7 +204,8 @@ def _together(
     every = [_scores(test, own) for test, own in zip(tests, said, strict=True)]
     if len(every) == 1 and not options.coefficients and options.norm is None:
         return every[0]
-    return added(every, tests[0].rows, options.coefficients or [1.0] * len(every), options.norm)
+    weights = options.coefficients or [1.0] * len(every)
+    return added(every, tests[0].rows, tests[0].table, weights, options.norm)
 
 
 def _scores(test: Tested, said: dict[str, np.ndarray]) -> Scores:

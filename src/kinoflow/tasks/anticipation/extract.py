@@ -1,6 +1,7 @@
 """The stage `anticipation-features`: what a student makes of whole videos, as a feature shard."""
 
 import json
+import math
 import os
 
 import numpy as np
@@ -20,10 +21,11 @@ from kinoflow.tasks.anticipation.backbones import CLIPS
 from kinoflow.tasks.anticipation.data import means
 from kinoflow.tasks.anticipation.options import AnticipationFeaturesOptions
 from kinoflow.tasks.anticipation.scoring import Trained, read_checkpoint
-from kinoflow.tasks.anticipation.sources import Pictures, Shards
+from kinoflow.tasks.anticipation.sources import Pictures, Shards, View
+from kinoflow.tasks.anticipation.watching import frame_numbers
 from kinoflow.training.devices import device_of
 
-TOGETHER = 512  # most steps that go through the network at once
+TOGETHER = 64  # sequences, or frames, that go through the network at once
 
 
 def anticipation_features(
@@ -93,7 +95,12 @@ class Steps:
         if given is None:
             raise ConfigError(f"{'frames' if reads_frames else 'features'}: give the shard that this student reads")
         clip = network.clip if network.backbone in CLIPS else 0
-        self.source = Pictures([given], of.fps, network.size, clip) if reads_frames else Shards([given], of.fps)
+        view = View(trained.options.pictures.short or network.size)
+        self.source = (
+            Pictures([given], of.fps, network.size, clip, view, of.lookback)
+            if reads_frames
+            else Shards([given], of.fps, of.lookback)
+        )
         if not reads_frames and self.source.width != self.model.features:
             raise DataError(f"{given}: {self.source.width} columns, the student reads {self.model.features}")
         self.shard, self.width = Shard(given), network.width if options.what == "hidden" else self.model.features
@@ -106,32 +113,61 @@ class Steps:
         return key_of(np.ascontiguousarray(rows).tobytes().hex(), times.tolist())
 
     def rows(self, video: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the features of a video (T, D) and the time at which each is known, (T,) seconds."""
-        x, times = self._seen(video)
-        most = self.model.head.transformer.room if isinstance(self.model.head, AvtHead) else TOGETHER
-        parts = [self._made(part) for part in torch.from_numpy(x).split(min(most, TOGETHER))]
-        found = np.concatenate([np.empty((0, self.width), np.float32), *parts])
+        """Return the features of a video (T, D) and the time at which each is known, (T,) seconds.
+
+        A row is what the student makes of the last ``sampling.steps`` steps, or of all where there are fewer, as in training.
+        """
+        by_frames = self.trained.options.sampling.read == "frames"
+        found, times = self._of_frames(video) if by_frames else self._of_means(video)
         return found.astype(self.options.dtype), times
 
-    def _seen(self, video: str) -> tuple[np.ndarray, np.ndarray]:
-        of, all_times = self.trained.options.sampling, self.shard.times(video)
-        spacing = float(np.median(np.diff(all_times))) if len(all_times) > 1 else 1.0
-        end = float(all_times[-1]) + spacing / 2 if len(all_times) else 0.0
-        if of.read == "mean":
-            edges = windows.steps_forward(end, of.step_seconds)
-            if len(edges) < 2:
-                return np.zeros((0, self.model.features), np.float32), np.zeros(0)
-            x, _, _ = means(*self.source.rows(video), edges, video)
-            return x, edges[-len(x) :]
-        times = np.arange(self.options.every, end, self.options.every)
-        return self.source.frames(video, np.maximum(np.floor(times * of.fps).astype(np.int64), 1)), times
+    def _of_means(self, video: str) -> tuple[np.ndarray, np.ndarray]:
+        of = self.trained.options.sampling
+        edges = windows.steps_forward(self._end(video), of.step_seconds)
+        if len(edges) < 2:
+            return np.zeros((0, self.width), np.float32), np.zeros(0)
+        x = torch.from_numpy(means(*self.source.rows(video), edges, video)[0])
+        times = edges[-len(x) :]
+        begun = self._made(x[None, : of.steps])[0]
+        if len(x) <= of.steps:
+            return begun, times
+        later = x.unfold(0, of.steps, 1)[1:].transpose(1, 2)  # (T - steps, steps, D)
+        return np.concatenate([begun, self._last(later)]), times
+
+    def _of_frames(self, video: str) -> tuple[np.ndarray, np.ndarray]:
+        of = self.trained.options.sampling
+        times = np.arange(self.options.every, self._end(video), self.options.every)
+        times = times[np.floor(times * of.fps) >= windows.FIRST]
+        if not len(times):
+            return np.zeros((0, self.width), np.float32), times
+        seen = np.stack([frame_numbers(of, at) for at in times.tolist()])  # (T, steps)
+        numbers, where = np.unique(seen, return_inverse=True)
+        return self._last(self._each(video, numbers)[torch.from_numpy(where.reshape(seen.shape))]), times
+
+    def _end(self, video: str) -> float:
+        times = self.shard.times(video)
+        spacing = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+        return float(times[-1]) + spacing / 2 if len(times) else 0.0
+
+    @torch.inference_mode()
+    def _each(self, video: str, numbers: np.ndarray) -> torch.Tensor:
+        """Return the features of numbered frames by the backbone, (n, D)."""
+        if self.model.network.backbone == "identity":
+            return torch.from_numpy(self.source.frames(video, numbers))
+        parts = np.array_split(numbers, math.ceil(len(numbers) / TOGETHER))
+        shown = (torch.from_numpy(self.source.frames(video, part)).to(self.how.device) for part in parts)
+        return torch.cat([self.model.backbone(x[None])[0].cpu() for x in shown])
+
+    def _last(self, x: torch.Tensor) -> np.ndarray:
+        """Return what is asked for of the last steps of sequences (n, T, D): (n, W)."""
+        return np.concatenate([self._made(part)[:, -1] for part in x.split(TOGETHER)])
 
     @torch.inference_mode()
     def _made(self, x: torch.Tensor) -> np.ndarray:
-        """Return what is asked for of steps x (T, ...): (T, D)."""
-        steps = self.model.aggregator(self.model.backbone(x[None].to(self.how.device)))
+        """Return what is asked for of the steps of sequences (n, T, D): (n, T, W)."""
+        steps = self.model.aggregator(x.to(self.how.device))
         if self.options.what == "backbone":
-            return steps[0].float().cpu().numpy()
+            return steps.float().cpu().numpy()
         forecast = self.model.head(steps)
         found = forecast.hidden if self.options.what == "hidden" else forecast.told[:, : steps.shape[1]]
-        return found[0].float().cpu().numpy()
+        return found.float().cpu().numpy()

@@ -10,6 +10,7 @@ import numpy as np
 from kinoflow.datasets.actions import Classes, Rows, read_classes, read_rows
 from kinoflow.errors import ConfigError
 from kinoflow.metrics.anticipation import gains as class_gains
+from kinoflow.metrics.scores import softmax
 from kinoflow.progress import log
 from kinoflow.report import section as sections
 from kinoflow.report.results import at, labels_seen, numbers, placed, told
@@ -20,7 +21,7 @@ from kinoflow.tasks.anticipation.evaluate import STUDENT, TEACHER, Prediction, w
 from kinoflow.tasks.anticipation.mistakes import WORDS
 from kinoflow.tasks.anticipation.options import AnticipationSectionOptions
 from kinoflow.tasks.anticipation.results import Run, best_run, read_runs
-from kinoflow.tasks.anticipation.strips import examples
+from kinoflow.tasks.anticipation.strips import examples, spread
 
 ORDER = 60
 MOST = 8  # classes with the largest gains, and as many with the largest losses
@@ -72,6 +73,7 @@ def anticipation_section(
         *_correlated(pairs[0][0] if pairs else best_run(runs)),
         *_curves(runs),
         *examples(pairs[0] if pairs else (best_run(runs),), rows, frames or (), options.videos),
+        *_rolled_out(runs, rows, table, features, root, options.videos),
         *_attention(runs, pairs, rows, table, features, root),
     ]
     title = f"Anticipation: {table.dataset}"
@@ -284,6 +286,58 @@ def _curves(runs: Sequence[Run]) -> list[Block]:
     caption = "By optimisation step; losses times their weights. Thick: mean over seeds; thin: each seed."
     alt = f"Training curves; loss of the next action at the end: {', '.join(last)}"
     return [Heading("Training"), Figure(alt, caption, svg=drawing.curves(histories, panels))]
+
+
+# ---------------------------------------------------------------- what comes after the next step
+
+
+def _rolled_out(
+    runs: Sequence[Run],
+    rows: Rows,
+    table: Classes,
+    features: Sequence[Path] | None,
+    root: Path | None,
+    count: int,
+) -> list[Block]:
+    """Return the table of the steps that students roll out before some actions, with what was done then."""
+    if not features and root is None:
+        return []
+    from kinoflow.features.arithmetic import Arithmetic
+    from kinoflow.tasks.anticipation.rollout import rolled_out
+    from kinoflow.tasks.anticipation.scoring import Scorer
+    from kinoflow.training.devices import device_of
+
+    place = {str(uid): i for i, uid in enumerate(rows.uid)}
+    lines = []
+    for run in runs:
+        trained, scores = _trained(run), run.seeds[run.typical()].scores
+        network = trained.network.network
+        if network.head != "avt_h" or network.ahead == 1 or network.backbone != "identity":
+            continue
+        source = data.source(trained.options, table, rows, features, None, root)
+        reader = data.Reader(source, trained.options, rows, ("action",), network.aggregator in ("mean", "transformer"))
+        scorer, at_of = Scorer(trained.network, Arithmetic(device_of("cpu"))), {u: i for i, u in enumerate(scores.uids)}
+        for uid in spread(scores.uids, rows, place, count):
+            i = at_of[uid]
+            video, window = rows.video[place[uid]], (float(scores.start[i]), float(scores.end[i]))
+            for step in rolled_out(scorer, reader, video, *window):
+                shares = softmax(step.scores[None].astype(np.float64))[0]
+                best = int(shares.argmax())
+                said = f"✓ {table.names[best]}" if best == step.done else table.names[best]
+                after = f"{step.start - window[1]:.1f}–{step.end - window[1]:.1f}"
+                done = table.names[step.done] if step.done >= 0 else "—"
+                lines.append((uid, run.name, after, said, 100 * float(shares[best]), done))
+    if not lines:
+        return []
+    columns = (
+        *(Column("before", "name"), Column("by", "name"), Column("seconds after", "number"), Column("expected")),
+        *(Column("probability (%)", "number", ".1f"), Column("done then")),
+    )
+    notes = (
+        "Each step that is predicted from the one before, classified as the next action is. Done then: what most of the step"
+        " shows in the annotation, — for nothing.",
+    )
+    return [Heading("What is expected later"), Table("Steps that are rolled out", columns, tuple(lines), notes=notes)]
 
 
 # ---------------------------------------------------------------- where it looks

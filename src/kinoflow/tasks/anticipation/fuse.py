@@ -48,7 +48,8 @@ def anticipation_fuse(
     write(predictions, prediction_rows(of, found.scores["action"], None, table), Prediction)
     write_scores(scores, found)
     if challenge:
-        write_challenge(challenge, options.challenge, found.uids, found.scores["action"], table, dropped)
+        verbs_nouns = found.marginals(table)
+        write_challenge(challenge, options.challenge, found.uids, found.scores["action"], table, dropped, verbs_nouns)
     beside = {
         "samples": len(found.uids),
         "dropped": len(dropped),
@@ -77,4 +78,4 @@ def fused(paths: Sequence[Path], every: Sequence[Scores], rows: Rows, table: Cla
                 raise DataError(
                     f"{path}: the table has no action {uid!r} with that label; give the one that was tested on"
                 )
-    return added(every, rows, weights, options.norm)
+    return added(every, rows, table, weights, options.norm)

@@ -5,6 +5,7 @@ action; ``ended``: those that had ended by then. Times are compared in whole fra
 exactly one second before another starts, and seconds as fractions get some of them wrong.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from kinoflow.datasets.actions import Rows
 
 POLICIES = ("order", "started", "ended")
+NEAR = 1e-9  # frames by which a product of doubles may miss a whole number
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def histories(
     start, end = (np.rint(times[back] * rate).astype(np.int64) for times in (rows.start, rows.end))
     end = np.maximum(end, start + 1)  # rounding leaves no segment empty, or it would end before it starts itself
     first = np.searchsorted(group, group)  # (N,) of each row's group
-    limit = start - round(gap * rate)
+    limit = start - _frames_of(gap * rate, policy)
     if policy == "order":
         lengths = np.arange(len(group)) - first
     else:
@@ -59,6 +61,17 @@ def histories(
     lengths_back = np.empty_like(lengths)
     lengths_back[back] = lengths
     return Histories(whole, lengths_back)
+
+
+def _frames_of(gap: float, policy: str) -> int:
+    """Return the whole number of frames that says the same of whole frames as a gap of ``gap`` frames does.
+
+    An end at most start - gap is one at most start - ceil(gap); a start before start - gap is one before start - floor(gap).
+    """
+    near = round(gap)
+    if abs(gap - near) <= NEAR:
+        return near
+    return math.floor(gap) if policy == "started" else math.ceil(gap)
 
 
 def _groups(rows: Rows, within: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,13 +1,15 @@
 """Checkpoints of AVT made into our own: names are translated, matrices of GPT-2 turned, nothing in a file is ever executed."""
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from kinoflow.datasets.actions import Classes, read_classes
-from kinoflow.errors import DataError
+from kinoflow.errors import ConfigError, DataError
 from kinoflow.progress import log
 from kinoflow.stage import In, Out
 from kinoflow.tasks.anticipation.model import Student
@@ -33,6 +35,24 @@ OUTSIDE = {
     "encoder.weight": "encoder.weight",
     "decoder.weight": "decoder.weight",
 }
+VIT, PATCH = "backbone.model.", 16  # what stands in front of the names of timm's ViT; pixels
+VIT_BLOCK = re.compile(r"blocks\.(\d+)\.(.+)\.(weight|bias)")
+VIT_PARTS = {
+    "norm1": "ln_1",
+    "norm2": "ln_2",
+    "attn.qkv": "self_attention.in_proj",
+    "attn.proj": "self_attention.out_proj",
+    "mlp.fc1": "mlp.0",
+    "mlp.fc2": "mlp.3",
+}
+VIT_OUTSIDE = {
+    "cls_token": "class_token",
+    "pos_embed": "encoder.pos_embedding",
+    "patch_embed.proj.weight": "conv_proj.weight",
+    "patch_embed.proj.bias": "conv_proj.bias",
+    "norm.weight": "encoder.ln.weight",
+    "norm.bias": "encoder.ln.bias",
+}
 USELESS = re.compile(
     r"gpt_model\.(wte\.weight|h\.\d+\.attn\.(bias|masked_bias))"
 )  # buffers of GPT-2, and its unused words
@@ -41,7 +61,7 @@ USELESS = re.compile(
 def import_avt(
     file: In, classes: In, model: Out, options: AnticipationOptions, dataset: str = "", seed: int = 0
 ) -> None:
-    """Make a checkpoint of AVT into one of a student. Width, layers and positions are found out; heads cannot be.
+    """Make a checkpoint of AVT into one of a student. Width, layers and positions are found out, and a ViT behind; heads cannot be.
 
     file: the checkpoint of AVT, or of the distilled student: .pth, .pt or .safetensors
     classes: the table of classes of the dataset, of `kinoflow action-sequences`
@@ -62,8 +82,11 @@ def import_avt(
 
 
 def imported(tensors: Mapping[str, Tensor], classes: Classes, options: AnticipationOptions, source: Path) -> Student:
-    """Return the student with the weights of AVT; DataError, naming ``source``, if they are of another network."""
-    found = head_weights(tensors)
+    """Return the student with the weights of AVT; DataError, naming ``source``, if they are of another network.
+
+    ConfigError if a ViT is among them, and the options read no frames.
+    """
+    found, eye = head_weights(tensors), vit_weights(tensors, source)
     classifiers = {
         name.removeprefix("module."): value
         for name, value in tensors.items()
@@ -80,7 +103,7 @@ def imported(tensors: Mapping[str, Tensor], classes: Classes, options: Anticipat
     targets = tuple(dict.fromkeys(name.split(".")[1] for name in classifiers))
     network = options.network.model_copy(
         update={
-            "backbone": "identity",
+            **_reading(eye, options, source),
             "weights": "none",
             "head": "avt_h",
             "classifier": "linear",
@@ -95,10 +118,12 @@ def imported(tensors: Mapping[str, Tensor], classes: Classes, options: Anticipat
         raise DataError(f"{source}: it classifies {wrong[0]!r}, which the table of classes does not have")
     student = Student(network, features, {t: classes.heads[t] for t in targets}, options.sampling.steps)
     named = {f"head.{name}": value for name, value in found.items()} | classifiers
-    ignored = [name for name in tensors if not _known(name)]
+    named |= {f"backbone.network.{name}": value for name, value in eye.items()}
+    ignored = [name for name in tensors if not _known(name) and not (eye and _plain(name).startswith(VIT))]
     if ignored:
-        log.info(
-            "%s: %d weights of the file are not used (%s, ...): its backbone, for example",
+        log.warning(
+            "%s: %d weights of the file are not used (%s, ...); if these are its backbone, the student reads the features that it"
+            " gives",
             source.name,
             len(ignored),
             ignored[0],
@@ -121,6 +146,45 @@ def head_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 turned = part in TURNED and kind == "weight"
                 found[f"transformer.blocks.{inside[1]}.{PARTS[part]}.{kind}"] = value.T if turned else value
     return found
+
+
+def vit_weights(tensors: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
+    """Return the weights of the ViT behind AVT under torchvision's names, from timm's; nothing if the file has no ViT.
+
+    Raises DataError, naming ``source``, for one with a layer behind it that vit_b_16 does not have.
+    """
+    own = {_plain(name).removeprefix(VIT): value for name, value in tensors.items() if _plain(name).startswith(VIT)}
+    if "cls_token" not in own:
+        return {}
+    found = {}
+    for name, value in own.items():
+        if name.startswith("pre_logits."):
+            raise DataError(
+                f"{source}: its ViT has a layer more ({name}), which vit_b_16 here does not have; take a checkpoint without"
+            )
+        inside = VIT_BLOCK.fullmatch(name)
+        if name in VIT_OUTSIDE:
+            found[VIT_OUTSIDE[name]] = value
+        elif inside and inside[2] in VIT_PARTS:
+            found[f"encoder.layers.encoder_layer_{inside[1]}.{VIT_PARTS[inside[2]]}{_joined(*inside.groups()[1:])}"] = (
+                value
+            )
+    return found
+
+
+def _joined(part: str, kind: str) -> str:
+    """Return how the kind of a weight is written behind its part: in_proj_weight, all others with a dot."""
+    return f"_{kind}" if part == "attn.qkv" else f".{kind}"
+
+
+def _reading(eye: Mapping[str, Tensor], options: AnticipationOptions, source: Path) -> dict[str, Any]:
+    """Return the options of the network that say what it reads."""
+    if not eye:
+        return {"backbone": "identity"}
+    if options.sampling.read != "frames":
+        raise ConfigError(f"sampling.read: {source.name} has a ViT, which reads single frames; take read: frames")
+    squares = eye["encoder.pos_embedding"].shape[1] - 1
+    return {"backbone": "vit_b_16", "size": PATCH * math.isqrt(squares)}
 
 
 def _plain(name: str) -> str:

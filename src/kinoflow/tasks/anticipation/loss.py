@@ -33,16 +33,18 @@ def class_loss(scores: Tensor, labels: Tensor, weights: Tensor | None = None) ->
     return flat.view(labels.shape)
 
 
-def mean_of_labelled(losses: Tensor, labels: Tensor, parity: bool = False) -> Tensor:
-    """Return the mean over rows with a label (...,); with ``parity`` over all, as published: those without count as 0.
+def mean_of_labelled(losses: Tensor, labels: Tensor, over: str = "labelled") -> Tensor:
+    """Return the mean of the losses of steps, (B, T), of which those without a label are 0.
 
-    Of a batch (B, T) each sample's mean is taken first, then the mean over samples: so it does not matter how a batch is
-    cut into micro batches.
+    over: labelled: the mean over the steps with a label; samples: that of each sample first, then the mean over samples (one
+    without any label counts 0); all: over all steps, as published.
     """
-    if parity or losses.ndim == 1:
+    if over == "all":
         return losses.mean()
     there = (labels != NONE).to(losses.dtype)
-    return (losses.sum(1) / there.sum(1).clamp(min=1)).mean()
+    if over == "samples":
+        return (losses.sum(1) / there.sum(1).clamp(min=1)).mean()
+    return losses.sum() / there.sum().clamp(min=1)
 
 
 # ---------------------------------------------------------------- the teacher's scores

@@ -68,7 +68,8 @@ class SamplingOptions(Options):
     )
     lookback: int = option(
         9,
-        "read: frames: a frame that is not stored is replaced by one at most so many before it",
+        "read: frames: a frame that is not stored is replaced by one at most so many before it (or by the row of features, where"
+        " rows are further apart), else by zeros",
         "frames",
         ge=0,
         le=1000,
@@ -262,7 +263,13 @@ class AnticipationOptions(Options):
     )
     parity: bool = option(
         False,
-        "rows without a label stay in the mean of the losses of classes, as published; else they do not count",
+        "steps without a label stay in the mean of the losses past_cls_*, as published; else past_mean says what it runs over",
+        "",
+    )
+    past_mean: Literal["labelled", "samples"] = option(
+        "labelled",
+        "losses past_cls_*: labelled: the mean over the steps with a label; samples: of each sample's steps with a label, then"
+        " over samples, so that short sequences weigh as much as long ones",
         "",
     )
     detach: bool = option(False, "loss feat: no gradient into the features that are predicted", "")
@@ -326,7 +333,12 @@ class AnticipateOptions(Options):
         None, "the moment before which it is looked; empty: the end of the video", "seconds", ge=0, le=1e7
     )
     top: int = option(5, "likeliest classes that are told", "classes", ge=1, le=1000)
-    dense: bool = option(False, "tell it after every step of the video, by one pass over all of it", "")
+    dense: bool = option(
+        False,
+        "tell it after every step of the video: by one pass where the student's sequences are as long, else each step by the"
+        " window that ends with it",
+        "",
+    )
 
 
 class AnticipationFeaturesOptions(Options):

@@ -16,7 +16,8 @@ def outcome(scores: Mapping[str, np.ndarray], rows: Rows, classes: Classes) -> d
     """Return the measures of scores of the actions (N, C), and of verbs and nouns by heads of their own where given.
 
     ``verb`` and ``noun`` have three readings: ``own`` (the head of its own), ``marginal`` (sums of the actions'
-    probabilities) and ``decomposed`` (verbs of the best actions). ``subsets``: the same of parts of the validation; a
+    probabilities) and ``decomposed`` (verbs of the best actions). Where tests were added ``own_verb`` and ``marginal_verb`` are
+    among the scores, sums of the tests' own probabilities, and stand for the first two. ``subsets``: the same of parts of the validation; a
     tail part is measured by its own kind of label. What has no row is None.
     """
     found = _whole(scores, rows, classes)
@@ -66,12 +67,15 @@ def _actions(scores: np.ndarray, rows: Rows, classes: Classes) -> dict[str, Any]
 def _labels(head: str, scores: Mapping[str, np.ndarray], rows: Rows, classes: Classes) -> dict[str, Any]:
     labels, ids = rows.labels(head), np.array(getattr(classes, head))
     count = classes.heads[head]
-    marginal = metrics.marginalise(scores["action"], ids, count)
+    marginal = scores.get(f"marginal_{head}")
+    if marginal is None:
+        marginal = metrics.marginalise(scores["action"], ids, count)
     found = {
         "marginal": _few(marginal, labels, classes.many_shot.get(head)),
         "decomposed": {f"top{k}": metrics.decomposed_top_k(scores["action"], rows.action, ids, k) for k in (1, FEW)},
     }
-    return found | ({"own": _few(scores[head], labels, classes.many_shot.get(head))} if head in scores else {})
+    own = scores.get(head, scores.get(f"own_{head}"))
+    return found | ({} if own is None else {"own": _few(own, labels, classes.many_shot.get(head))})
 
 
 def _few(scores: np.ndarray, labels: np.ndarray, many_shot: tuple[int, ...] | None) -> dict[str, Any]:

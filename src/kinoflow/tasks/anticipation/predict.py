@@ -24,6 +24,7 @@ from kinoflow.tasks.anticipation import dense, windows
 from kinoflow.tasks.anticipation.data import means
 from kinoflow.tasks.anticipation.options import AnticipateOptions
 from kinoflow.tasks.anticipation.scoring import Scorer, Trained, read_checkpoint, run_name
+from kinoflow.tasks.anticipation.sources import rows_at
 from kinoflow.tasks.anticipation.watching import Watcher, frame_numbers
 from kinoflow.training.devices import device_of
 
@@ -182,7 +183,7 @@ class Anticipator:
         if self.watcher:
             return [Answer(name, None, "this student reads frames, no features; give a video")]
         try:
-            return [answer for video, rows, times in self._read(path) for answer in self._told(video, rows, times)]
+            return [answer for video, rows, times in self._read(path) for answer in self._answers(video, (rows, times))]
         except DataError as error:
             return [Answer(name, None, str(error))]
 
@@ -211,15 +212,14 @@ class Anticipator:
         at = end if self.options.at is None else self.options.at
         if at > end + spacing:
             return [Answer(video, at, f"it ends at {end:.2f} s")]
-        return [Answer(video, at, "", self._guesses(self._at(video, rows, times, at)))]
+        return [self._alone(video, rows, times, at)]
 
     def _at(self, video: str, rows: np.ndarray, times: np.ndarray, at: float) -> np.ndarray:
         """Return the scores (C,) of what comes after the moment ``at``."""
         of = self.trained.options.sampling
         if of.read == "frames":
             numbers = frame_numbers(of, at)
-            which = np.maximum(np.searchsorted(times, numbers / of.fps + 1e-6, "right") - 1, 0)
-            x, length = np.asarray(rows[which], np.float32), len(which)
+            x, length = rows_at(rows, times, numbers / of.fps, of.lookback / of.fps, video), of.steps
         else:
             x, _, _ = means(rows, times, windows.steps_back(at - of.observed, at, of.step_seconds, of.steps), video)
             length, short = len(x), of.steps - len(x)
@@ -234,6 +234,8 @@ class Anticipator:
         edges = windows.steps_forward(end, seconds)
         if len(edges) < 2:
             return [Answer(video, None, f"it is shorter than a step of {seconds:g} s")]
+        if of.read == "frames":
+            return [self._alone(video, rows, times, at) for at in edges[1:].tolist()]
         x, _, _ = means(rows, times, edges, video)
         model, steps = self.trained.network, torch.from_numpy(x).to(self.scorer.how.device)
         try:
@@ -246,6 +248,13 @@ class Anticipator:
         return [
             Answer(video, float(at), "", self._guesses(own)) for at, own in zip(edges[-len(x) :], scores, strict=True)
         ]
+
+    def _alone(self, video: str, rows: np.ndarray, times: np.ndarray, at: float) -> Answer:
+        """Return what is told of one moment by the frames of its own window: those of the moments before do not lie on them."""
+        try:
+            return Answer(video, at, "", self._guesses(self._at(video, rows, times, at)))
+        except DataError as error:
+            return Answer(video, at, str(error))
 
     def _guesses(self, scores: np.ndarray) -> list[tuple[str, float]]:
         shares = softmax(scores.astype(np.float64))

@@ -2,6 +2,7 @@
 
 /uid (N,) utf-8 bytes    /classes (C,) utf-8 bytes    /target (N,) int64    /start, /end (N,) float64, of what was seen
 /scores_action (N, C) float32, and scores_verb, scores_noun where the network tells them    /loss (N,) float64
+/scores_marginal_verb, scores_marginal_noun, scores_own_verb, scores_own_noun: of tests that were added, instead
 attrs: room "anticipation", kind "scores", dataset
 """
 
@@ -12,20 +13,25 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from kinoflow.datasets.actions import Rows
+from kinoflow.datasets.actions import Classes, Rows
 from kinoflow.errors import DataError
-from kinoflow.metrics.anticipation import late_fusion
+from kinoflow.metrics.anticipation import late_fusion, marginalise
+from kinoflow.metrics.scores import softmax
 from kinoflow.store import hdf5
 from kinoflow.store.files import replacing
 from kinoflow.store.shards import put, roomy
 
 ROOM, KIND = "anticipation", "scores"
-PREFIX = "scores_"
+PREFIX, MARGINAL, OWN = "scores_", "marginal_", "own_"
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of N actions. uids: (N,) str; scores: {target: (N, K)}; targets: (N,) numbers of the true actions."""
+    """The scores of N actions. uids: (N,) str; targets: (N,) numbers of the true actions.
+
+    scores: {target: (N, K)}, before any softmax. Where tests were added verbs and nouns are sums of probabilities:
+    ``marginal_verb`` of those of their actions, ``own_verb`` of those of heads of their own; nouns alike.
+    """
 
     uids: list[str]
     classes: tuple[str, ...]
@@ -43,6 +49,22 @@ class Scores:
         partition = np.log(np.exp(scores - top).sum(1)) + top[:, 0]
         return partition - scores[np.arange(len(scores)), self.targets]
 
+    def marginals(self, classes: Classes) -> dict[str, np.ndarray]:
+        """Return the probabilities of verbs (N, V) and of nouns (N, M) by their actions, or of added tests the sums of these.
+
+        Empty where the dataset has no verbs and nouns.
+        """
+        found = {}
+        for head in ("verb", "noun") if classes.verb else ():
+            ids, summed = np.array(getattr(classes, head)), self.scores.get(f"{MARGINAL}{head}")
+            found[head] = marginalise(self.scores["action"], ids, classes.heads[head]) if summed is None else summed
+        return found
+
+    def own(self) -> dict[str, np.ndarray]:
+        """Return the probabilities of verbs and of nouns by heads of their own, or of added tests the sums of these."""
+        told = {head: softmax(self.scores[head].astype(np.float64)) for head in ("verb", "noun") if head in self.scores}
+        return told | {head: self.scores[OWN + head] for head in ("verb", "noun") if OWN + head in self.scores}
+
     def of(self, uids: list[str]) -> np.ndarray:
         """Return the scores of actions ``uids``, (n, C); rows of NaN where there are none."""
         place = {uid: i for i, uid in enumerate(self.uids)}
@@ -53,23 +75,35 @@ class Scores:
         return found
 
 
-def added(every: Sequence[Scores], rows: Rows, weights: Sequence[float], norm: float | None) -> Scores:
+def added(
+    every: Sequence[Scores], rows: Rows, classes: Classes, weights: Sequence[float], norm: float | None
+) -> Scores:
     """Return the weighted sums of the actions' scores over the union of their actions, in the order of the table.
 
-    norm: each row of scores is divided by its norm of this order before; None: it is not. What was seen of an action is told
-    by the first that has it.
+    Actions are added as scores, verbs and nouns as probabilities, each by itself: those of the actions of each test, and
+    those of heads of their own where every test has them. norm: each row is divided by its norm of this order before; None:
+    it is not. What was seen of an action is told by the first that has it.
     """
     seen: dict[str, tuple[float, float]] = {}
     for each in every:
         seen = dict(zip(each.uids, zip(each.start, each.end, strict=True), strict=True)) | seen
-    names, total = late_fusion([(each.uids, each.scores["action"]) for each in every], list(weights), norm)
-    place = {uid: i for i, uid in enumerate(names)}
-    uids = [uid for uid in rows.uid if uid in place]
-    scores = total[[place[uid] for uid in uids]].astype(np.float32)
+    uids = [uid for uid in rows.uid if uid in seen]
+    parts = [
+        {"action": each.scores["action"]}
+        | {MARGINAL + head: values for head, values in each.marginals(classes).items()}
+        | {OWN + head: values for head, values in each.own().items()}
+        for each in every
+    ]
+    scores = {}
+    for target in [target for target in parts[0] if all(target in part for part in parts)]:
+        told = [(each.uids, part[target]) for each, part in zip(every, parts, strict=True)]
+        names, total = late_fusion(told, list(weights), norm)
+        place = {uid: i for i, uid in enumerate(names)}
+        scores[target] = total[[place[uid] for uid in uids]].astype(np.float32)
     bounds = np.array([seen[uid] for uid in uids]).reshape(-1, 2)
     targets = rows.action[places(rows, uids)]
     first = every[0]
-    return Scores(uids, first.classes, {"action": scores}, targets, bounds[:, 0], bounds[:, 1], first.dataset)
+    return Scores(uids, first.classes, scores, targets, bounds[:, 0], bounds[:, 1], first.dataset)
 
 
 def places(rows: Rows, uids: Sequence[str]) -> np.ndarray:

@@ -18,12 +18,13 @@ import numpy as np
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.features.arrays import read_matrix
 from kinoflow.store.shards import Shard, with_rows
-from kinoflow.tasks.anticipation.windows import labels_at
+from kinoflow.tasks.anticipation.windows import NONE, labels_at
 
 KEY = "{video}_frame_{number:010d}.jpg"  # of RULSTM's LMDB; its values are raw float32
 SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".npy.gz", ".txt.gz", ".gz")
 ORACLE_STEP = 0.25  # seconds between rows of the oracle
 SLACK = 1e-6  # seconds by which written times may be off
+LOOKBACK = 9  # frames
 
 
 class Source(Protocol):
@@ -40,22 +41,54 @@ class Source(Protocol):
         ...
 
 
+def latest(times: np.ndarray, moments: np.ndarray, reach: float) -> np.ndarray:
+    """Return the number of the row that stands for each moment, (n,) int64: the latest that is not after it, or the first.
+
+    times: (T,) of the rows. reach: seconds that a row may be away from a moment, or as far as rows are from each other where
+    that is more; -1 where none is so near.
+    """
+    if not len(times):
+        return np.full(len(moments), NONE, np.int64)
+    spacing = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+    which = np.maximum(np.searchsorted(times, moments + SLACK, "right") - 1, 0)
+    return np.where(np.abs(moments - times[which]) <= max(reach, spacing) + SLACK, which, NONE)
+
+
+def check_some(which: np.ndarray, video: str, moments: np.ndarray) -> None:
+    """Raise DataError if no row stands for any of the moments (seconds) of a video."""
+    if len(which) and not (which >= 0).any():
+        raise DataError(
+            f"the video {video!r} has nothing from {min(moments):.2f} s to {max(moments):.2f} s; make its features or frames"
+            " again from the whole video, or leave its actions out"
+        )
+
+
 class Timed:
-    """Sources that know the time of every row: a frame is the latest row that is not after it, or the first."""
+    """Sources that know the time of every row: a frame is the latest row that is not after it, or the first.
+
+    lookback: frames that a row may be away from a frame, where rows are not further from each other; zeros stand for others.
+    """
 
     fps: float
+    lookback: int = LOOKBACK
 
     def rows(self, video: str) -> tuple[np.ndarray, np.ndarray]:
         """Return features (T, D) and times (T,)."""
         raise NotImplementedError
 
     def frames(self, video: str, numbers: np.ndarray) -> np.ndarray:
-        """Return the features of frames, (n, D) float32."""
+        """Return the features of frames, (n, D) float32; DataError if the video has none of them."""
         rows, times = self.rows(video)
-        if not len(rows):
-            raise DataError(f"the video {video!r} has no row of features; leave it out, or extract them again")
-        which = np.searchsorted(times, np.asarray(numbers) / self.fps + SLACK, "right") - 1
-        return np.asarray(rows[np.maximum(which, 0)], np.float32)
+        return rows_at(rows, times, np.asarray(numbers) / self.fps, self.lookback / self.fps, video)
+
+
+def rows_at(rows: np.ndarray, times: np.ndarray, moments: np.ndarray, reach: float, video: str) -> np.ndarray:
+    """Return the rows (n, D) float32 that stand for moments, zeros where none does; DataError if none does at all."""
+    which = latest(times, moments, reach)
+    check_some(which, video, moments)
+    found = np.zeros((len(which), rows.shape[1]), np.float32)
+    found[which >= 0] = rows[which[which >= 0]]
+    return found
 
 
 class Stored:
@@ -113,8 +146,8 @@ def _names(video: str) -> tuple[str, str]:
 class Shards(Timed):
     """Feature shards, through their maps."""
 
-    def __init__(self, paths: Iterable[str | Path], fps: float):
-        self.fps, self._shards = fps, Stored("feature")
+    def __init__(self, paths: Iterable[str | Path], fps: float, lookback: int = LOOKBACK):
+        self.fps, self.lookback, self._shards = fps, lookback, Stored("feature")
         shards = [Shard(path) for path in paths]
         if not shards:
             raise ConfigError("features: give the shards of a feature or PCA set")
@@ -139,8 +172,8 @@ class Shards(Timed):
 class Files(Timed):
     """A folder with a file for each video: npy, npz, HDF5, or gz of npy or of text; row i is the frame number i + 1."""
 
-    def __init__(self, root: Path, fps: float):
-        self.root, self.fps = Path(root), fps
+    def __init__(self, root: Path, fps: float, lookback: int = LOOKBACK):
+        self.root, self.fps, self.lookback = Path(root), fps, lookback
         self._last: tuple[str, np.ndarray] = ("", np.empty((0, 0)))
         some = sorted(path for path in self.root.iterdir() if path.name.endswith(SUFFIXES))
         if not some:
@@ -193,7 +226,7 @@ class Lmdb:
     lookback: a frame that is not stored is replaced by the nearest one at most so many frames before it, else by zeros.
     """
 
-    def __init__(self, root: Path, lookback: int = 9):
+    def __init__(self, root: Path, lookback: int = LOOKBACK):
         self.root, self.lookback = Path(root), lookback
         self._open: Any = None
         with self._environment().begin() as reading, reading.cursor() as cursor:
@@ -299,12 +332,20 @@ class View:
 class Pictures:
     """Frames out of shards, for students with a backbone of their own: (n, 3, S, S) or (n, 3, t, S, S) float32.
 
-    clip: frames of a clip (0: single pictures). view: what is seen where no other is asked for. Values as ViT wants them:
-    (x - .5) / .5.
+    clip: frames of a clip (0: single pictures). view: what is seen where no other is asked for. lookback: as of `Timed`.
+    Values as ViT wants them: (x - .5) / .5.
     """
 
-    def __init__(self, paths: Iterable[str | Path], fps: float, size: int, clip: int = 0, view: View | None = None):
-        self.fps, self.size, self.clip, self.width = fps, size, clip, 0
+    def __init__(
+        self,
+        paths: Iterable[str | Path],
+        fps: float,
+        size: int,
+        clip: int = 0,
+        view: View | None = None,
+        lookback: int = LOOKBACK,
+    ):
+        self.fps, self.size, self.clip, self.width, self.lookback = fps, size, clip, 0, lookback
         self.view = view or View(size)
         self._shards = Stored("frame")
         for shard in map(Shard, paths):
@@ -319,14 +360,16 @@ class Pictures:
         raise ConfigError("sampling.read: a backbone reads single frames; take read: frames")
 
     def frames(self, video: str, numbers: np.ndarray, view: View | None = None) -> np.ndarray:
-        """Return the pictures, or clips that end with them."""
+        """Return the pictures, or clips that end with them; zeros for those that are missing, DataError if all are."""
         shard, name = self._shards.get(video)
-        times = shard.times(name)
-        last = np.maximum(np.searchsorted(times, np.asarray(numbers) / self.fps + SLACK, "right") - 1, 0)
+        moments = np.asarray(numbers) / self.fps
+        last = latest(shard.times(name), moments, self.lookback / self.fps)
+        check_some(last, video, moments)
         which = np.maximum(last[:, None] - np.arange(max(self.clip, 1))[::-1], 0)  # (n, t)
         single, where = np.unique(which, return_inverse=True)
         shown = self._prepared(shard.frames(name, single), view or self.view)
         pictures = shown[where.reshape(which.shape)]  # (n, t, 3, S, S)
+        pictures[last < 0] = 0
         return pictures.transpose(0, 2, 1, 3, 4) if self.clip else pictures[:, 0]
 
     def _prepared(self, frames: np.ndarray, view: View) -> np.ndarray:

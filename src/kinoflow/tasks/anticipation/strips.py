@@ -26,7 +26,7 @@ def examples(shown: Sequence[Run], rows: Rows, frames: Sequence[Path], count: in
     results = [run.seeds[run.typical()] for run in shown]
     first = results[0].scores
     place = {str(uid): i for i, uid in enumerate(rows.uid)}
-    uids = _spread([uid for uid in first.uids if uid in place], rows, place, count)
+    uids = spread(first.uids, rows, place, count)
     if not uids:
         return []
     said = [{(row.uid, row.by): row for row in result.predictions} for result in results]
@@ -44,10 +44,10 @@ def examples(shown: Sequence[Run], rows: Rows, frames: Sequence[Path], count: in
     return [*found, Table("The five likeliest next actions", columns, tuple(lines))]
 
 
-def _spread(uids: Sequence[str], rows: Rows, place: Mapping[str, int], count: int) -> list[str]:
-    """Return actions of different videos spread over all: of each the one in its middle."""
+def spread(uids: Sequence[str], rows: Rows, place: Mapping[str, int], count: int) -> list[str]:
+    """Return actions of different videos spread over all: of each the one in its middle. place: of the table's, by uid."""
     by_video: dict[str, list[str]] = {}
-    for uid in uids:
+    for uid in (each for each in uids if each in place):
         by_video.setdefault(rows.video[place[uid]], []).append(uid)
     videos = sorted(by_video)
     chosen = [videos[i] for i in evenly(len(videos), min(count, len(videos)))] if videos and count else []

@@ -128,6 +128,7 @@ class StudentTrainee(Trainee):
         self.samples = len(plan.training) * plan.options.repeat
         self.used = {key: weight for key, weight in plan.options.losses.items() if weight}
         self.balance = self._class_weights() if plan.options.balance == "loss" else None
+        self.past_mean = "all" if plan.options.parity else plan.options.past_mean
         self.said: Said | None = None
 
     # ------------------------------------------------------------ samples
@@ -157,6 +158,20 @@ class StudentTrainee(Trainee):
                 batch["teacher_features"] = torch.from_numpy(teaching.features[numbers])
         return batch
 
+    def weigh(self, draws: list[Draw]) -> dict[str, float]:
+        """Return the number of labelled steps, where the mean of past classes runs over these."""
+        keys = [key for key in self.used if key.startswith("past_cls_")]
+        if not keys or self.past_mean != "labelled":
+            return {}
+        past = [self.sequences.past(draw.sample % len(self.sequences), draw.rng()) for draw in draws]
+        steps = self.plan.options.sampling.steps
+        size = self.model["student"].aggregator.group or steps
+        labels = {key: np.stack([each[key.removeprefix("past_cls_")] for each in past]) for key in keys}
+        return {
+            key: float((_grouped(torch.from_numpy(each), steps // size) != loss.NONE).sum())
+            for key, each in labels.items()
+        }
+
     def order(self, epoch: int, seed: int) -> Sequence[int] | None:
         """Return the samples of an epoch: all of them, or with ``balance: samples`` drawn so that classes come alike often."""
         if self.plan.options.balance != "samples":
@@ -172,7 +187,8 @@ class StudentTrainee(Trainee):
         if self.plan.options.schedule != "kd":
             return None
         training, base = self.plan.options.training, base_rate(self.plan.options.training)
-        return kd_rate(step, base, training.warm_up * plan.unit, plan.steps, self.plan.options.eta_min) / base
+        lowest = self.plan.options.eta_min * base / training.learning_rate  # it grows with the batch as the rate does
+        return kd_rate(step, base, training.warm_up * plan.unit, plan.steps, lowest) / base
 
     def _class_weights(self) -> dict[str, np.ndarray]:
         """Return the weights of classes by which all weigh alike, n / (K n_c); 0 for classes without a sample."""
@@ -203,7 +219,7 @@ class StudentTrainee(Trainee):
         if kind == "past_cls":
             labels = _grouped(batch["past"][target], said.x.shape[1])
             losses = loss.class_loss(said.past[target], labels)
-            return loss.mean_of_labelled(losses, labels, self.plan.options.parity)
+            return loss.mean_of_labelled(losses, labels, self.past_mean)
         if key == "gap":
             return (said.seconds - batch["seconds"]).square().mean()
         if key in ("feat", "nce", "quantised"):

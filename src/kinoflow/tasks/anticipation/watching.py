@@ -54,7 +54,8 @@ class Watcher:
         if moment > end + spacing:
             return moment, f"it ends at {end:.2f} s", None
         clip = network.clip if network.backbone in CLIPS else 0
-        pictures = Pictures([path], of.fps, network.size, clip, View(options.pictures.short or network.size))
+        view = View(options.pictures.short or network.size)
+        pictures = Pictures([path], of.fps, network.size, clip, view, of.lookback)
         try:
             x = pictures.frames(video, frame_numbers(of, moment))
         except DataError as error:

@@ -11,6 +11,7 @@ import numpy as np
 FIRST = 1  # the number of a video's first frame
 EARLIEST = 2.0  # seconds: of windows that drop: action_banks leaves in
 NONE = -1
+OBSERVED = -999.0  # in place of a ratio of gaps
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,12 @@ def before(
 
 
 def future(windows: Windows, gap: np.ndarray | float, observed: np.ndarray | float, ratio: float = 1.0) -> np.ndarray:
-    """Return the window (n, 2) that lies ``ratio`` gaps after each: with 1 it begins with the action."""
+    """Return the window (n, 2) that lies ``ratio`` gaps after each: with 1 it begins with the action.
+
+    ratio -999: what was observed, as published.
+    """
+    if ratio == OBSERVED:
+        return np.stack([windows.start, windows.end], 1)
     start = windows.end + ratio * gap
     return np.stack([start, start + observed], 1)
 
