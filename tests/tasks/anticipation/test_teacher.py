@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from tests.tasks import together
 from tests.tasks.anticipation import toy
 
@@ -197,6 +198,23 @@ def test_published_weights_in_a_folder_are_not_part_of_what_is_written(world, tm
     assert str(tmp_path) not in json.dumps(about)
     drawn, _ = checkpoint.read(train(world, tmp_path / "c", bare))
     assert drawn.keys() != two.keys() or not torch.equal(drawn["heads.action.weight"], two["heads.action.weight"])
+
+
+def test_a_teacher_may_have_published_sizes_with_weights_drawn_anew_and_a_pooler(world, tmp_path):
+    published(tmp_path / "weights")
+    encoder = {"model": "bert", "weights": str(tmp_path / "weights"), "redraw": True, "read": "pooler"}
+    told = options(encoder=encoder, training={"epochs": 1, "learning_rate": 1e-9})
+    (one, about), (two, _), (other, _) = (
+        checkpoint.read(train(world, tmp_path / name, told, seed)) for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    kept = load_file(tmp_path / "weights" / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
+    name = "encoder.model.bert.embeddings.word_embeddings.weight"
+    assert one[name].shape == kept.shape and not torch.allclose(one[name], kept, atol=1e-3)
+    assert all(torch.equal(one[key], two[key]) for key in one) and not torch.equal(one[name], other[name])
+    assert about["tokens"]["kind"] == "subwords" and "encoder.pooler.0.weight" in one
+    assert 0 <= tell(world, tmp_path, tmp_path / "a" / "model.safetensors")["teacher"]["action"]["top5"] <= 1
+    with pytest.raises(ConfigError, match=r"encoder\.redraw: it needs published weights"):
+        train(world, tmp_path / "d", options(encoder={"model": "bert", "redraw": True}))
 
 
 def published(folder: Path) -> None:
