@@ -154,6 +154,38 @@ def test_unshuffled_examples_come_by_video_and_start_in_every_epoch(world, tmp_p
     assert seen == 2 * once and len(once) > 100
 
 
+def test_ties_of_training_scores_go_to_the_lower_number_and_a_class_counts_once(world, tmp_path, monkeypatch):
+    """The first row of an epoch, with scores that are all the same: the first class is told."""
+    kept = []
+    monkeypatch.setattr(stage, "TeacherTraining", kept_by(kept))
+    train(world, tmp_path, options(training={"epochs": 1}))
+    told = kept[0]
+    actions = np.array([line.targets[0] for line in told.examples.lines])
+    told.said = {"action": torch.zeros(len(actions), 6)}
+    found = told.scores({"targets": {"action": torch.from_numpy(actions)}})
+    for k in (1, 5):
+        assert float(found[f"action_top{k}"]) == pytest.approx((actions < k).mean())
+    assert float(found["action_class_mean"]) == pytest.approx(1 / 6)
+    told.said = {"action": torch.nn.functional.one_hot(torch.from_numpy(np.where(actions == 3, 0, actions)), 6)}
+    parts = [np.arange(len(actions)) % 3 == i for i in range(3)]
+    whole, scores = 0.0, told.said["action"]
+    for part in parts:  # as the meter adds up steps
+        told.said = {"action": scores[part]}
+        whole += part.sum() * float(
+            told.scores({"targets": {"action": torch.from_numpy(actions[part])}})["action_class_mean"]
+        )
+    assert whole / len(actions) == pytest.approx(5 / 6)
+
+
+def kept_by(kept: list):
+    class Kept(stage.TeacherTraining):
+        def __init__(self, *given):
+            super().__init__(*given)
+            kept.append(self)
+
+    return Kept
+
+
 def test_a_causal_teacher_learns_from_every_prefix_and_from_a_corpus(world, tmp_path):
     causal = options(encoder={"causal": True, "tokens": "actions"}, prefixes=True, corpus=True, history={"last": None})
     model = train(world, tmp_path, causal, corpus=world / "corpus.jsonl")
