@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from tests.tasks.anticipation import toy
+from transformers import AutoModel
 
 from kinoflow.errors import DataError
 from kinoflow.tasks.anticipation import language
 from kinoflow.tasks.anticipation.encoder import Encoder, draw
-from kinoflow.tasks.anticipation.text_options import EncoderOptions
+from kinoflow.tasks.anticipation.teacher import Teacher
+from kinoflow.tasks.anticipation.text_options import POOLED, EncoderOptions
 from kinoflow.tasks.anticipation.tokens import Words, padded
 
 WORDS = Words.of(toy.CLASSES.texts)
@@ -71,6 +73,43 @@ def test_every_family_reads_tokens_and_is_made_again(kind):
         assert torch.equal(again.eval()(*some), found)
         alone = model(*batch(["open <v> jar"]))
     np.testing.assert_allclose(found[0, : alone.shape[1]], alone[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", POOLED)
+def test_the_pooler_is_that_of_the_published_weights_or_drawn(tmp_path, kind):
+    """Against the model of transformers that has one."""
+    config = language.tiny(EncoderOptions(model=kind, **SIZES), WORDS).model.config
+    torch.manual_seed(0)
+    whole = AutoModel.from_config(config).eval()
+    whole.save_pretrained(tmp_path / "whole")
+    some = batch(["open <v> jar"], ["open <v> jar", "take <v> pan"])
+    teacher = Teacher(language.published(str(tmp_path / "whole"), WORDS, kind, pooled=True), {"action": 6}).eval()
+    line, at = torch.arange(2), torch.zeros(2, dtype=torch.long)
+    with torch.no_grad():
+        _, found = teacher(*some, line, at)
+        true = whole(input_ids=some[0], attention_mask=some[1].long()).pooler_output
+        plain = Teacher(language.published(str(tmp_path / "whole"), WORDS, kind), {"action": 6}).eval()
+        assert not torch.allclose(plain(*some, line, at)[1], true, atol=1e-3)
+    torch.testing.assert_close(found, true, rtol=0, atol=1e-6)
+    again = language.rebuild(json.loads(json.dumps(teacher.encoder.about())))
+    again.load_state_dict(teacher.encoder.state_dict())
+    language.tiny(EncoderOptions(model=kind, **SIZES), WORDS).model.save_pretrained(tmp_path / "masked")
+    drawn = [language.published(str(tmp_path / "masked"), WORDS, kind, True, seed).pooler[0] for seed in (1, 1, 2)]
+    assert torch.equal(drawn[0].weight, drawn[1].weight) and not torch.equal(drawn[0].weight, drawn[2].weight)
+
+
+def test_published_sizes_may_be_taken_with_weights_drawn_anew(tmp_path):
+    model = language.tiny(EncoderOptions(model="bert", **SIZES), WORDS)
+    model.model.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()  # they are not looked at
+    found = language.published(str(tmp_path), WORDS, "bert", redraw=True)
+    assert (found.width, found.length) == (16, model.length)
+
+
+@pytest.mark.parametrize("kind", ["small", "distilbert", "electra", "deberta"])
+def test_a_pooler_that_there_is_not_is_refused(kind):
+    with pytest.raises(ValueError, match=f"{kind} has no pooler; set read: first"):
+        EncoderOptions(model=kind, read="pooler")
 
 
 def test_published_weights_of_a_folder_are_used_and_others_refused(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from tests.tasks import together
 from tests.tasks.anticipation import toy
 
@@ -153,6 +154,38 @@ def test_unshuffled_examples_come_by_video_and_start_in_every_epoch(world, tmp_p
     assert seen == 2 * once and len(once) > 100
 
 
+def test_ties_of_training_scores_go_to_the_lower_number_and_a_class_counts_once(world, tmp_path, monkeypatch):
+    """The first row of an epoch, with scores that are all the same: the first class is told."""
+    kept = []
+    monkeypatch.setattr(stage, "TeacherTraining", kept_by(kept))
+    train(world, tmp_path, options(training={"epochs": 1}))
+    told = kept[0]
+    actions = np.array([line.targets[0] for line in told.examples.lines])
+    told.said = {"action": torch.zeros(len(actions), 6)}
+    found = told.scores({"targets": {"action": torch.from_numpy(actions)}})
+    for k in (1, 5):
+        assert float(found[f"action_top{k}"]) == pytest.approx((actions < k).mean())
+    assert float(found["action_class_mean"]) == pytest.approx(1 / 6)
+    told.said = {"action": torch.nn.functional.one_hot(torch.from_numpy(np.where(actions == 3, 0, actions)), 6)}
+    parts = [np.arange(len(actions)) % 3 == i for i in range(3)]
+    whole, scores = 0.0, told.said["action"]
+    for part in parts:  # as the meter adds up steps
+        told.said = {"action": scores[part]}
+        whole += part.sum() * float(
+            told.scores({"targets": {"action": torch.from_numpy(actions[part])}})["action_class_mean"]
+        )
+    assert whole / len(actions) == pytest.approx(5 / 6)
+
+
+def kept_by(kept: list):
+    class Kept(stage.TeacherTraining):
+        def __init__(self, *given):
+            super().__init__(*given)
+            kept.append(self)
+
+    return Kept
+
+
 def test_a_causal_teacher_learns_from_every_prefix_and_from_a_corpus(world, tmp_path):
     causal = options(encoder={"causal": True, "tokens": "actions"}, prefixes=True, corpus=True, history={"last": None})
     model = train(world, tmp_path, causal, corpus=world / "corpus.jsonl")
@@ -197,6 +230,23 @@ def test_published_weights_in_a_folder_are_not_part_of_what_is_written(world, tm
     assert str(tmp_path) not in json.dumps(about)
     drawn, _ = checkpoint.read(train(world, tmp_path / "c", bare))
     assert drawn.keys() != two.keys() or not torch.equal(drawn["heads.action.weight"], two["heads.action.weight"])
+
+
+def test_a_teacher_may_have_published_sizes_with_weights_drawn_anew_and_a_pooler(world, tmp_path):
+    published(tmp_path / "weights")
+    encoder = {"model": "bert", "weights": str(tmp_path / "weights"), "redraw": True, "read": "pooler"}
+    told = options(encoder=encoder, training={"epochs": 1, "learning_rate": 1e-9})
+    (one, about), (two, _), (other, _) = (
+        checkpoint.read(train(world, tmp_path / name, told, seed)) for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    kept = load_file(tmp_path / "weights" / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
+    name = "encoder.model.bert.embeddings.word_embeddings.weight"
+    assert one[name].shape == kept.shape and not torch.allclose(one[name], kept, atol=1e-3)
+    assert all(torch.equal(one[key], two[key]) for key in one) and not torch.equal(one[name], other[name])
+    assert about["tokens"]["kind"] == "subwords" and "encoder.pooler.0.weight" in one
+    assert 0 <= tell(world, tmp_path, tmp_path / "a" / "model.safetensors")["teacher"]["action"]["top5"] <= 1
+    with pytest.raises(ConfigError, match=r"encoder\.redraw: it needs published weights"):
+        train(world, tmp_path / "d", options(encoder={"model": "bert", "redraw": True}))
 
 
 def published(folder: Path) -> None:

@@ -288,6 +288,11 @@ def test_several_teachers_are_weighed_by_an_attention_that_learns(world, train, 
     assert read_checkpoint(path).network  # the attention is no part of what is used
 
 
+def test_the_heads_of_the_attention_may_be_set(world):
+    wanted = options(losses={"cls_action": 1, "ens_distill": 1}, distill={"heads": 1})
+    assert network(plan_of(world, wanted), 0)["attention"].heads == 1
+
+
 # ---------------------------------------------------------------- options of sampling and rate
 
 
@@ -360,6 +365,9 @@ def test_records_of_another_dataset_are_refused(world, train, tmp_path):
 def test_two_records_need_the_attention_and_widths_must_agree(world, train, tmp_path):
     with pytest.raises(ConfigError, match="several records are for the loss ens_distill"):
         train(tmp_path, options(FEW), teacher=[world.teacher] * 2)
+    with pytest.raises(ConfigError, match="distill.heads: 3 do not divide the 8 columns"):
+        wanted = options(FEW, losses={"cls_action": 1, "ens_distill": 1}, distill={"heads": 3})
+        train(tmp_path, wanted, teacher=[world.teacher] * 2)
     write_records(tmp_path / "wide.h5", tiny.records({str(u): np.zeros(6) for u in world.rows.uid}, width=20))
     with pytest.raises(ConfigError, match="student's features have 8 columns, the teacher's 20"):
         train(tmp_path, options(FEW, losses={"distill_feat": 1}), teacher=[tmp_path / "wide.h5"])

@@ -31,6 +31,7 @@ class Encoder(nn.Module):
         self.dropout = _dropout(options.dropout)
         self.blocks = nn.ModuleList(Block(options) for _ in range(options.layers))
         self.norm = nn.LayerNorm(options.width)
+        self.pooler = None
 
     @property
     def embedding(self) -> nn.Embedding:

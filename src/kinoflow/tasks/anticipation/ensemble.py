@@ -14,11 +14,13 @@ from kinoflow.tasks.anticipation.encoder import draw
 class TeacherAttention(nn.Module):
     """Weights of the teachers by multi-head attention, averaged over heads. Parameters are named as torch's attention.
 
+    heads: how many; the width is a multiple of it (ValueError).
+
     >>> TeacherAttention(8, 2)(torch.ones(3, 8), torch.ones(3, 5, 8), torch.ones(3, 5, 4))[0].shape
     torch.Size([3, 4])
     """
 
-    def __init__(self, width: int, heads: int = 4, seed: int = 0):
+    def __init__(self, width: int, heads: int, seed: int = 0):
         super().__init__()
         if width % heads:
             raise ValueError(f"heads: a width of {width} cannot be split into {heads}")

@@ -12,6 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from kinoflow.errors import DataError
+from kinoflow.progress import log
+from kinoflow.tasks.anticipation.encoder import draw
 from kinoflow.tasks.anticipation.text_options import EncoderOptions
 from kinoflow.tasks.anticipation.tokens import Tokens
 
@@ -32,12 +34,16 @@ PLACES = 2  # RoBERTa counts positions from the padding's number + 1; ours is 0
 
 
 class Language(nn.Module):
-    """A masked language model of transformers; its features are those of the last layer."""
+    """A masked language model of transformers; its features are those of the last layer.
 
-    def __init__(self, model: nn.Module, kind: str):
+    pooler: a layer and tanh over the feature that is read out (D -> D), as BERT has for whole sequences; None: none.
+    """
+
+    def __init__(self, model: nn.Module, kind: str, pooled: bool = False):
         super().__init__()
         self.kind, self.model = kind, model
         self.width = getattr(model.config, "hidden_size", None) or model.config.dim
+        self.pooler = nn.Sequential(nn.Linear(self.width, self.width), nn.Tanh()) if pooled else None
         self.causal = False
         self.length = model.config.max_position_embeddings - (PLACES if kind == "roberta" else 0)
 
@@ -57,7 +63,8 @@ class Language(nn.Module):
     def about(self) -> dict[str, Any]:
         """Return what makes it again, as JSON values."""
         values = json.loads(self.model.config.to_json_string(use_diff=False))
-        return {"kind": self.kind, "config": {name: v for name, v in values.items() if name != "_name_or_path"}}
+        config = {name: v for name, v in values.items() if name != "_name_or_path"}
+        return {"kind": self.kind, "config": config, "pooled": self.pooler is not None}
 
 
 def tiny(options: EncoderOptions, tokens: Tokens) -> Language:
@@ -77,26 +84,32 @@ def tiny(options: EncoderOptions, tokens: Tokens) -> Language:
         "vocab_size": tokens.size,
     }
     return _from_config(
-        {"model_type": options.model, "type_vocab_size": 0 if options.model == "deberta" else 2} | values
+        {"model_type": options.model, "type_vocab_size": 0 if options.model == "deberta" else 2} | values,
+        options.read == "pooler",
     )
 
 
 def rebuild(about: dict[str, Any]) -> Language:
     """Return the model that ``about`` says; its weights are to be loaded."""
-    return _from_config(about["config"])
+    return _from_config(about["config"], about["pooled"])
 
 
-def _from_config(values: dict[str, Any]) -> Language:
+def _from_config(values: dict[str, Any], pooled: bool) -> Language:
     from transformers import AutoConfig, AutoModelForMaskedLM
 
     kind = values["model_type"]
     config = AutoConfig.for_model(**{k: v for k, v in values.items() if k not in ("transformers_version", "dtype")})
     with _quiet():
-        return Language(AutoModelForMaskedLM.from_config(config, attn_implementation=_attention(kind)), kind)
+        return Language(AutoModelForMaskedLM.from_config(config, attn_implementation=_attention(kind)), kind, pooled)
 
 
-def published(source: str, tokens: Tokens, kind: str) -> Language:
+def published(
+    source: str, tokens: Tokens, kind: str, pooled: bool = False, seed: int = 0, redraw: bool = False
+) -> Language:
     """Return a model with published weights of a folder, or of the cache.
+
+    pooled: with their pooler; drawn from the seed where they have none, as language models often do. redraw: sizes alone are
+    read, and the weights are to be drawn.
 
     Raises DataError if they are not there, of another kind, or if the tokenizer knows more tokens than the weights.
     """
@@ -109,9 +122,15 @@ def published(source: str, tokens: Tokens, kind: str) -> Language:
                 f"{source}: these weights are of {config.model_type}, and encoder.model is {kind}; set it alike"
             )
         with _quiet():
-            model = AutoModelForMaskedLM.from_pretrained(
-                source, local_files_only=True, use_safetensors=_safe(source), attn_implementation=_attention(kind)
-            )
+            if redraw:
+                model = AutoModelForMaskedLM.from_config(config, attn_implementation=_attention(kind))
+            else:
+                model = AutoModelForMaskedLM.from_pretrained(
+                    source, local_files_only=True, use_safetensors=_safe(source), attn_implementation=_attention(kind)
+                )
+            found = Language(model, kind, pooled)
+            if pooled and not redraw:
+                _take_pooler(found, source, seed)
     except (OSError, ValueError) as error:
         first = str(error).strip().split("\n")[0][:200]
         raise DataError(
@@ -124,7 +143,22 @@ def published(source: str, tokens: Tokens, kind: str) -> Language:
             f"{source}: the tokenizer has {tokens.size} tokens and the weights know {known}; give weights and tokenizer that"
             " belong together"
         )
-    return Language(model, kind)
+    return found
+
+
+def _take_pooler(model: Language, source: str, seed: int) -> None:
+    """Copy the published pooler into a model; draw it where there is none."""
+    from transformers import AutoModel
+
+    whole, about = AutoModel.from_pretrained(
+        source, local_files_only=True, use_safetensors=_safe(source), output_loading_info=True
+    )
+    if any(name.startswith("pooler") for name in about["missing_keys"]):
+        log.info("%s: these weights have no pooler; it is drawn from the seed", source)
+        draw(model.pooler, seed)
+        return
+    dense = whole.pooler if isinstance(whole.pooler, nn.Linear) else whole.pooler.dense  # ALBERT's is the layer itself
+    model.pooler[0].load_state_dict(dense.state_dict())
 
 
 def _safe(source: str) -> bool | None:

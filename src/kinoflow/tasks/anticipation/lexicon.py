@@ -8,32 +8,46 @@ def _set(text: str) -> frozenset[str]:
 
 
 VERBS = _set("""
-    add adjust allow arrange assemble attach bake baste beat blanch blend boil braise bread break brew bring broil
-    brown brush butter carve check chill choose chop clean close coat collect combine cook cool core cover cream
-    crack crimp crumble crush cube cure cut decorate deep-fry defrost deglaze dice dilute dip discard dissolve
-    divide drag drain dredge dress drizzle drop dry dump dust empty fetch fill filter find finish flatten flip flour
-    fluff fold form freeze frost froth fry garnish get glaze grate grease grill grind hang heat hold hull insert
-    invert juice keep knead ladle lay layer leave lift light line load loosen lower make marinate mash measure melt
-    microwave mince mix moisten mound move nest open pack pan-fry parboil pat peel pick pierce pinch pipe pit place
-    plate plug poach position pound pour preheat prepare press prick process pull pulse puree push put quarter raise
-    reduce refrigerate reheat release remove replace reserve rest return rinse roast roll rotate rub salt sauté
-    saute save scald scatter scoop score scrape scramble scrub seal sear season seed separate serve set shake shape
-    shave shell shred sieve sift simmer skewer skim skin slice slide smash smear smoke smooth soak soften spice
-    spoon spray spread sprinkle squeeze stack steam steep stem stir stir-fry store strain strip stuff sugar swap
-    sweep sweeten swirl switch take taste tear tenderize thaw thicken thin throw tie tilt tip toast top toss
-    transfer trim truss try turn twist uncover unplug unroll unwrap use wait warm wash water weigh whip whisk wilt
-    wipe wrap zest flake repeat continue start begin stop be have let see tell want   need ensure garnish
+    add adjust agitate allow arrange assemble attach bake barbecue baste batter be beat begin bind blacken blanch
+    blend blitz blot boil bone bottle braise bread break brew brine bring broil brown bruise brush bundle burn butter
+    butterfly caramelise caramelize carve char chargrill check chill choose chop chunk churn clarify clean clear clip
+    close coat collect combine compress condense continue cook cool core cover crack cream crimp crisp crumb crumble
+    crush cube cure cut dampen debone decant decorate deep-fry deflate defrost deglaze degrease deseed detach devein
+    dice dilute dip discard dissolve distribute divide douse drag drain drape draw dredge drench dress dribble drizzle
+    drop dry dump dunk dust empty emulsify ensure extract fasten feed ferment fetch fill fillet filter find finish
+    flake flambé flame flatten flavor flavour flip flour fluff flute fold form freeze frost froth fry garnish gather
+    get glaze grate grease griddle grill grind gut halve hang have heap heat hold hull husk ice immerse incorporate
+    infuse inject insert invert join juice julienne keep knead knock ladle lay layer leave let level lift light
+    lighten line load loosen lower macerate make marinade marinate mash massage measure melt microwave mill mince mist
+    mix moisten mold mould mound move muddle need nest nestle oil open overlap pack paint pan-fry pan-sear parboil
+    pare pass pat peel pepper pick pickle pierce pile pinch pipe pit place plate pluck plug plump poach pop portion
+    position pound pour precook preheat prepare preserve press prick prise process proof prove pull pulse pulverise
+    pulverize puree purée push put quarter raise rearrange reduce refill refresh refrigerate reheat rehydrate release
+    remove render repeat replace reposition reseal reserve reshape rest return rinse roast roll rotate rub salt
+    sandwich saturate saute sauté save scald scale scatter scoop scorch score scour scramble scrape scrub seal sear
+    season secure see seed segment separate serve set shake shape sharpen shave shell shred shuck shut sieve sift
+    simmer skewer skim skin slather slice slide slit slow-cook smash smear smoke smooth smother snip soak soften sort
+    spatchcock spice spin splash split spoon spray spread sprinkle spritz squash squeeze squish stack stand start
+    steam steep stem sterilise sterilize stew stick stir stir-fry stone stop store straighten strain stretch strew
+    string strip stuff submerge sugar swap sweat sweep sweeten swirl swish switch take tap taste tear tell temper
+    tenderise tenderize test thaw thicken thin thread throw tie tighten tilt tip toast top toss transfer trickle trim
+    truss try tuck turn twist uncover unmold unmould unplug unroll unscrew unwrap unzip use wait want warm wash water
+    weigh wet whip whisk whizz wilt wipe wrap wring zest
 """)
 # Verbs that say nothing about what is done; the published list, and words that only lead to another verb.
 STOP = _set("is are will was be have has let using see tell may can could want got 's been must ll")
 LEADING = _set("continue start begin stop repeat try need wait allow ensure")
-AUXILIARIES = _set("is are was were be been being has have had")
+BE = _set("is are was were be been being")
+AUXILIARIES = BE | _set("has have had")
 MODALS = _set("should must can could may might will would shall 'll ll do don't")
 IRREGULAR = {
     "beaten": "beat", "broken": "break", "brought": "bring", "frozen": "freeze", "ground": "grind", "held": "hold",
     "hung": "hang", "kept": "keep", "laid": "lay", "left": "leave", "made": "make", "shaken": "shake", "taken": "take",
     "thrown": "throw", "torn": "tear", "cut": "cut", "put": "put", "set": "set", "spread": "spread", "let": "let",
     "got": "get", "chosen": "choose", "found": "find", "lit": "light", "saved": "save", "slid": "slide", "swept": "sweep",
+    "bound": "bind", "burnt": "burn", "drawn": "draw", "fed": "feed", "sauteed": "saute", "shut": "shut", "slit": "slit",
+    "split": "split", "spun": "spin", "stood": "stand", "strewn": "strew", "strung": "string", "stuck": "stick",
+    "transferred": "transfer", "wrung": "wring",
 }  # fmt: skip
 # Nouns as often as verbs: a verb only where a phrase follows that can be its object.
 ALSO_NOUNS = _set("""
@@ -43,6 +57,15 @@ ALSO_NOUNS = _set("""
     quarter halves set stuff brush cure garnish grease grind sear shape spray strip try turn twist use wash wrap
     mound nest skewer pipe drop dust
 """)
+# Rather nouns than verbs: a verb only right before a determiner, a number or a pronoun.
+NOUNS_FIRST = _set("""
+    barbecue batter bone bottle brine bundle burn butterfly char chunk clear clip crisp crumb feed fillet flame
+    flavor flavour flute gut heap husk ice julienne level marinade mill mist mold mould oil paint pass pepper
+    pickle pile pop portion preserve proof purée sandwich scale segment slit spin splash split squash stand stew stick
+    stone stretch string sweat tap temper test thread tuck wet
+""")
+# Forms with -ing that are foods: what is done only in front of an object.
+FOODS = _set("baking batter coating dressing filling frosting icing seasoning stuffing topping glazing garnishing")
 INGREDIENTS = _set("bread butter cream flour salt spice sugar water juice zest oil pepper")  # of those
 DETERMINERS = _set("""
     the a an this that these those its their your his her our my each every both all any some another more several
@@ -52,7 +75,7 @@ PRONOUNS = _set("it them this these those everything all")
 SUBJECTS = _set("you we i they he she people")
 PREPOSITIONS = _set("""
     in into on onto at with without from to towards toward over under through by for of off out up down away back
-    around about between among against inside outside across along above below near beside per via within upside
+    around about between among against during except inside outside across along above below near beside per via within upside
     apart aside together again until till when once while if as because after before so that which who than where
     not just also too very well until
 """)
@@ -60,18 +83,21 @@ PARTICLES = _set("in up out off away down on over back aside together apart")
 JOINTS = _set("and then or but & plus nor")
 SUBORDINATE = _set("until till when once if as because so that which who where than whenever")
 GERUND = _set("by while after before without start begin keep stop continue and then or")
-FILLERS = _set("""
+WHEN = _set(
+    "overnight twice thrice today tonight tomorrow yesterday beforehand later meantime lengthwise lengthways crosswise"
+)
+FILLERS = WHEN | _set("""
     now next first second finally then lastly meanwhile again also please just still always never again afterwards
     instead simply not quickly gently here there to please so once more ahead afterward anyway immediately soon
-    slightly fast nearer further closer
+    slightly fast nearer further closer straight already
 """)
 QUANTITIES = _set("""
     cup tablespoon teaspoon tbsp tsp gram kilogram kg g ml litre liter ounce oz pound lb pinch dash handful bit
     piece half third quarter rest remainder most couple knob splash drizzle sprig clove head stick bunch can tin
     packet pack package bag bottle jar glass bowl pot pan jug carton box spoonful ladleful lot plenty part layer
-    tray cube sheet side amount drop touch
+    tray cube sheet side amount drop touch slice wedge dollop glug cupful
 """)
-TIMES = _set("minute second hour day time week night while moment degree")
+TIMES = _set("minute second hour day time week night morning evening while moment degree")
 NO_OBJECT = _set("""
     aside well taste room half way least sure care ready smooth golden tender soft crisp warm hot cold dry clean
     done
@@ -104,8 +130,9 @@ def _inflected(verb: str) -> list[tuple[str, str]]:
     return [(third, "s"), (past, "ed"), (f"{double}ing", "ing")]
 
 
-def _doubles(verb: str) -> bool:
-    """Whether the last letter is doubled: a short vowel before one consonant, in a word of one syllable."""
+def _doubles(word: str) -> bool:
+    """Whether the last letter is doubled: a short vowel before one consonant, in a word of one syllable (and "un")."""
+    verb = word.removeprefix("un")
     vowels = sum(letter in "aeiou" for letter in verb)
     return len(verb) > 2 and vowels == 1 and verb[-1] not in "aeiouwxy" and verb[-2] in "aeiou"
 

@@ -188,6 +188,9 @@ class DistillOptions(Options):
         " number of classes (weight w there is w / classes here)",
         "",
     )
+    heads: int = option(
+        4, "ens_distill: heads of the attention that weighs the teachers; they divide its width", "", ge=1, le=128
+    )
     shuffle: bool = option(False, "give every row another row's teacher: a control that must not help", "")
 
 

@@ -1,8 +1,9 @@
 """Verb-object pairs of instruction sentences, by rules.
 
 An instruction is a chain of clauses; each begins with a verb in its base form ("now slice the bread, then butter it"), is
-passive ("the bread is sliced"), or hangs on a gerund or an infinitive ("by slicing the bread", "to slice the bread"). The
-object is the noun phrase behind the verb; verbs without one share the next one's ("peel and slice the apples").
+passive ("the bread and the ham are sliced and then fried"), or hangs on a gerund or an infinitive ("by slicing the bread",
+"to slice the bread"). The object is the noun phrase behind the verb; verbs without one share the next one's ("peel and slice
+the apples"). A word that is in no list is a verb where a clause may begin and "the" follows ("spiralize the courgettes").
 """
 
 import re
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from kinoflow.tasks.anticipation import lexicon as words
 
 TOKEN = re.compile(r"[a-zé]+(?:['’-][a-zé]+)*|\d+(?:[./]\d+)?|[½¼¾⅓⅔]|[.,;:!?]")
+REWRITTEN = ((r"\b(?:needs?|ought|ha(?:ve|s)) to\b", "must"), (r",? as well as\b", " and"))  # one way to say it
 ENDS = frozenset(".;:!?")
 FRACTIONS = "½¼¾⅓⅔"
 BREAKS = words.JOINTS | words.PREPOSITIONS | words.AUXILIARIES | words.MODALS | words.SUBJECTS | words.FILLERS | {","}
@@ -59,14 +61,19 @@ class _Reader:
 
     def __init__(self, sentence: str):
         plain = re.sub(r"\([^)]*\)?", " ", sentence.lower().replace("’", "'"))
+        for said, plainly in REWRITTEN:
+            plain = re.sub(said, plainly, plain)
         self.tokens = TOKEN.findall(plain)
         self.forms = words.forms()
         self.found: list[Pair] = []
         self.waiting: list[str] = []  # verbs that have no object yet
         self.last: _Phrase | None = None  # the latest object
-        self.subject: _Phrase | None = None  # the latest noun phrase that no verb has
+        self.subjects: list[_Phrase] = []  # the latest noun phrases that no verb has
+        self.aside = False  # whether the latest phrase hangs on a preposition, and is nobody's subject
+        self.passive = False  # whether the clause has said what is done to its subjects
         self.start = True  # whether a clause may begin here
         self.negated = False  # whether the clause says what is not to be done
+        self.without = False  # whether it says so by that word
         self.at = 0
 
     def read(self) -> list[Pair]:
@@ -79,7 +86,7 @@ class _Reader:
         return self.tokens[place] if 0 <= place < len(self.tokens) else "."
 
     def _token(self, token: str) -> None:
-        self.negated = token in words.NEGATIONS or (self.negated and token not in ENDS and token not in words.JOINTS)
+        self._negate(token)
         if token in ENDS or token == ",":
             self._end(token)
         elif token in words.JOINTS:
@@ -87,30 +94,53 @@ class _Reader:
             self.at += 1
         elif token in words.AUXILIARIES:
             self._passive()
+        elif self._participle(self.at):
+            self._done()
         elif self._begins_clause(self.at):
             self._verb()
-        elif self.start and (
-            token in words.FILLERS or token in words.MODALS or token in words.SUBJECTS or token.endswith("ly")
+        elif token in words.WHEN or (
+            self.start
+            and (token in words.FILLERS or token in words.MODALS or token in words.SUBJECTS or token.endswith("ly"))
         ):
             self.at += 1
         elif token in words.PREPOSITIONS:
             self.start, self.waiting = token in ("while", "after", "before", "by", "without"), []
-            self.subject = None
             self.at += 1
         else:
             self._phrase_alone()
 
+    def _negate(self, token: str) -> None:
+        """Keep whether what follows is not to be done: to the end of the clause, or of "without stirring, ..."."""
+        ended = token in ENDS or token in words.JOINTS or (token == "," and self.without)
+        self.negated = token in words.NEGATIONS or (self.negated and not ended)
+        self.without = token == "without" or (self.without and self.negated)
+
     def _end(self, token: str) -> None:
-        self.start = True
+        self.start, self.aside = True, False
         if token != ",":
-            self.waiting, self.subject = [], None
+            self.waiting, self.subjects, self.passive = [], [], False
         self.at += 1
 
     def _phrase_alone(self) -> None:
         phrase = self._phrase(self.at)
-        self.subject = phrase if phrase and phrase.words else self.subject
+        self.aside = self._hangs()
+        if phrase and phrase.words and not self.aside:
+            self.subjects = [*self.subjects, phrase] if self._listed() else [phrase]
+            self.passive = False
         self.start = bool(phrase and self._after_list(phrase.end))
         self.at = max(phrase.end if phrase else 0, self.at + 1)
+
+    def _hangs(self) -> bool:
+        """Whether the phrase here hangs on a preposition: in a bowl, with salt *and pepper*."""
+        before = self.tokens[self.at - 1] if self.at else ""
+        if before in words.JOINTS:
+            return self.aside and bool(self.subjects) and not self.passive
+        return before in words.PREPOSITIONS and before not in words.SUBORDINATE
+
+    def _listed(self) -> bool:
+        """Whether the phrase here goes on with a list of subjects: nothing but commas and joints between."""
+        between = self.tokens[self.subjects[-1].end : self.at] if self.subjects else []
+        return not self.passive and bool(between) and all(token == "," or token in words.JOINTS for token in between)
 
     def _after_list(self, place: int) -> bool:
         return place < len(self.tokens) and self.tokens[place] in words.MODALS
@@ -121,20 +151,48 @@ class _Reader:
         """Whether the token is a verb of an instruction."""
         token = self.tokens[place]
         verb, kind = self.forms.get(token, ("", ""))
-        if not verb:
-            return False
         before = self.tokens[place - 1] if place else ""
+        if not verb:
+            return self._unknown_verb(place, before)
         if kind == "ing":
             return self.start and (before in words.GERUND or before in ("", ",")) and not self._named(place)
         if before == "to":
             return kind == "base" and token != "taste" and self._object_follows(place)
         if not self.start or kind != "base":
             return False
+        if token in words.NOUNS_FIRST:
+            return self._determined(place + 1)
         return token not in words.ALSO_NOUNS or self._object_follows(place) or (place == 0 and self._fits_alone(place))
 
+    def _unknown_verb(self, place: int, before: str) -> bool:
+        """Whether a word that no list has must be a verb: a determiner follows where a clause may begin."""
+        token, after = self.tokens[place], self._at(place + 1)
+        other = token in BREAKS or token in words.DETERMINERS or token in words.PRONOUNS or token in words.NEGATIONS
+        formed = token.endswith(("ly", "ing", "ed")) or (token.endswith("s") and not token.endswith("ss"))
+        counted = words.singular(token) in words.QUANTITIES or token in words.TIMES
+        if not self.start or other or formed or counted or not token[0].isalpha() or before in words.PREPOSITIONS:
+            return False
+        return after in ("the", "your", "it", "them") or (place == 0 and after in ("a", "an"))
+
+    def _determined(self, place: int) -> bool:
+        """Whether a phrase begins that can only be an object."""
+        token = self._at(place)
+        return token in words.DETERMINERS or token in words.PRONOUNS or token[0].isdigit()
+
+    def _participle(self, place: int) -> bool:
+        """Whether a token is what is done to something, and not what sort a thing is: "peeled", but not "peeled eggs"."""
+        token, after = self._at(place), self._at(place + 1)
+        kind = self.forms.get(token, ("", ""))[1]
+        if kind == "ed":
+            return not self._goes_on(place + 1) or after in words.DETERMINERS or after[0].isdigit()
+        # cut, put: the base form is the participle, too
+        return self.passive and self.start and token in words.IRREGULAR and not self._goes_on(place + 1)
+
     def _named(self, place: int) -> bool:
-        """Whether a form with -ing is the first part of a noun, as in baking powder."""
+        """Whether a form with -ing is a food, or the first part of a noun, as in baking powder."""
         after = self.tokens[place + 1] if place + 1 < len(self.tokens) else "."
+        if place and self.tokens[place] in words.FOODS and not self._determined(place + 1):
+            return self.tokens[place - 1] in ("and", "or", ",")
         return after in ("powder", "soda", "pin", "sheet", "paper", "pan", "tray", "dish", "board", "bowl", "stock")
 
     def _object_follows(self, place: int) -> bool:
@@ -157,8 +215,8 @@ class _Reader:
 
     def _verb(self) -> None:
         token = self.tokens[self.at]
-        verb = self.forms[token][0]
-        self.start = False
+        verb, kind = self.forms.get(token, (token, "base"))
+        self.start = self.passive = False
         if verb == "let" or (verb == "allow"):
             self._let()
             return
@@ -176,7 +234,7 @@ class _Reader:
             or self._peek().endswith("ly")
         ):
             self.at += 1
-        self._objects(f"{verb}-{particle}" if (verb, particle) in PHRASAL else verb)
+        self._objects(f"{verb}-{particle}" if (verb, particle) in PHRASAL else verb, gerund=kind == "ing")
 
     def _skipped(self) -> None:
         """Go past a verb that says nothing, and its object."""
@@ -198,35 +256,47 @@ class _Reader:
             self._add(verb, object_)
             self.at += 1
 
-    def _objects(self, verb: str) -> None:
+    def _objects(self, verb: str, gerund: bool) -> None:
         """Read the objects of a verb whose first possible token is now."""
         phrase = self._phrase(self.at)
         object_ = self._resolved(phrase) if phrase else None
         if phrase is None or object_ is None:
-            self.waiting = [*self.waiting, verb] if self._peek() in (*words.JOINTS, ",") else []
+            self.waiting = [*self.waiting, verb] if self._shares(gerund) else []
             self.at = phrase.end if phrase else self.at
             return
         self.at = phrase.end
-        objects = [object_, *self._more()]
+        objects = [object_, *self._more(), *self._later()]
         last = self._peek() if (verb, self._peek()) in PHRASAL else ""
         for each in [*self.waiting, f"{verb}-{last}" if last else verb]:
             for one in objects:
                 self._add(each, one)
         self.waiting = []
 
+    def _shares(self, gerund: bool) -> bool:
+        """Whether a verb without an object may have that of the next; a gerund that of a gerund alone."""
+        if self._peek() != "," and self._peek() not in words.JOINTS:
+            return False
+        return not gerund or self.forms.get(self._peek(1), ("", ""))[1] == "ing"
+
     def _passive(self) -> None:
-        """Read "is sliced" behind a subject."""
-        self.at += 1
+        """Read "is sliced" behind subjects; not "has melted", which nobody does."""
+        told = set()
         while self._peek() in words.FILLERS or self._peek() in words.AUXILIARIES or self._peek().endswith("ly"):
+            told.add(self._peek())
             self.at += 1
-        verb, kind = self.forms.get(self._peek(), ("", ""))
-        same = self._peek() in words.IRREGULAR  # cut, put: the base form is the participle, too
-        if (kind == "ed" or same) and self.subject and verb not in words.STOP:
-            self._add(verb, self.subject)
-            self.at += 1
-            while self._peek() == "and" and self.forms.get(self._peek(1), ("", ""))[1] == "ed":
-                self._add(self.forms[self._peek(1)][0], self.subject)
-                self.at += 2
+        self.start = True
+        self.passive = bool(told & words.BE)
+        if self._participle(self.at):
+            self._done()
+        self.start = False
+
+    def _done(self) -> None:
+        """Take a participle: what is done to the subjects if an auxiliary has said so."""
+        verb = self.forms.get(self._peek(), ("", ""))[0]
+        if self.passive and self.start and verb not in words.STOP:
+            for subject in self.subjects:
+                self._add(verb, subject)
+        self.at += 1
         self.start = False
 
     def _add(self, verb: str, phrase: _Phrase) -> None:
@@ -237,7 +307,9 @@ class _Reader:
     # ---------------------------------------------------------------- noun phrases
 
     def _resolved(self, phrase: _Phrase) -> _Phrase | None:
-        return self.last or self.subject if phrase.pronoun else phrase if phrase.words else None
+        if phrase.pronoun:
+            return self.last or (self.subjects[-1] if self.subjects else None)
+        return phrase if phrase.words else None
 
     def _more(self) -> list[_Phrase]:
         """Return the other phrases of a list: ", sugar and salt"; none if what follows is another clause."""
@@ -256,6 +328,8 @@ class _Reader:
             phrase = self._phrase(after)
             if not phrase or not phrase.words or (not closing and not self._continues(phrase.end)):
                 break
+            if self._at(phrase.end) in words.AUXILIARIES:  # the subject of the next clause
+                break
             found.append(phrase)
             place = phrase.end
             if closing:
@@ -263,6 +337,19 @@ class _Reader:
                 return found
         self.start = False
         return []
+
+    def _later(self) -> list[_Phrase]:
+        """Return the object of "the spices first, *then the stock*", whose verb is not said again."""
+        place = self.at
+        while self._at(place) in (",", "and") or (self._at(place) in words.FILLERS and self._at(place) != "then"):
+            place += 1
+        phrase = self._phrase(place + 1) if self._at(place) == "then" else None
+        if not phrase or not phrase.words or self._at(place + 1) not in words.DETERMINERS:
+            return []
+        if self._at(phrase.end) in words.AUXILIARIES or self._at(phrase.end) in words.MODALS:
+            return []
+        self.at = phrase.end
+        return [phrase, *self._more()]
 
     def _at(self, place: int) -> str:
         return self.tokens[place] if place < len(self.tokens) else "."
@@ -297,7 +384,11 @@ class _Reader:
 
     def _ends_phrase(self, token: str, kept: Sequence[str]) -> bool:
         """Whether a noun phrase with these words ends in front of a token."""
-        closing = token in ENDS or token in BREAKS or (token.endswith("ly") and token not in ("jelly", "fly"))
+        closing = (
+            token in ENDS
+            or (token in BREAKS and (bool(kept) or token not in words.WHEN))
+            or (token.endswith("ly") and token not in ("jelly", "fly"))
+        )
         return closing or ((token in words.DETERMINERS or token in words.PRONOUNS) and bool(kept))
 
     def _last_verb(self, place: int) -> bool:

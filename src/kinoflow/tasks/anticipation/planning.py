@@ -130,7 +130,12 @@ def network(plan: Planned, seed: int) -> nn.ModuleDict:
     if options.losses.get("ens_distill") and plan.teaching:
         features = plan.teaching.features.shape[2]
         _check_width("ens_distill", plan.width, features)
-        parts["attention"] = TeacherAttention(features, seed=seed)
+        heads = options.distill.heads
+        if features % heads:
+            raise ConfigError(
+                f"distill.heads: {heads} do not divide the {features} columns of the teachers' features; set another number"
+            )
+        parts["attention"] = TeacherAttention(features, heads, seed)
     for key in ("distill_feat", "distill_feat_mse"):
         if options.losses.get(key) and plan.teaching:
             _check_width(key, plan.width, plan.teaching.features.shape[2])

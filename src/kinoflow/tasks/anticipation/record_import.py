@@ -2,9 +2,11 @@
 
 They are pickled lists of dictionaries: uid, target, history, uid_history, logit_action (C, 1), LM_feat (F, 1). A pickle may
 hold any program, so only plain values, arrays and tensors are read; a file that needs more is refused in a sentence.
-50Salads' records have no uid but the prefix of the sequence, as a text: see `prefix_key`.
+50Salads' records have for a uid the actions before the segment, as a text (`prefix_key`): each is found for the segments that come
+after these.
 """
 
+import dataclasses
 import io
 import pickle
 from collections import OrderedDict
@@ -14,26 +16,35 @@ from typing import Any
 
 import numpy as np
 
-from kinoflow.datasets.actions import read_classes
+from kinoflow.datasets.actions import Classes, Rows, read_classes, read_rows
 from kinoflow.datasets.published.rulstm import plain_uid
-from kinoflow.errors import DataError
+from kinoflow.errors import ConfigError, DataError
 from kinoflow.metrics.anticipation import mean_by_uid
 from kinoflow.progress import log
 from kinoflow.stage import In, Out
+from kinoflow.tasks.anticipation.histories import histories
 from kinoflow.tasks.anticipation.records import Records, write_records
 from kinoflow.tasks.anticipation.text_options import ImportOptions
 
 LONGEST = 30  # actions of a prefix's key
+SALADS = "salads"  # the dataset whose records are known by prefixes
 
 
-def import_teacher_records(source: list[In], classes: In, records: Out, options: ImportOptions) -> None:
+def import_teacher_records(
+    source: list[In], classes: In, records: Out, options: ImportOptions, actions: In | None = None
+) -> None:
     """Turn the record lists of a published teacher into records; rows of one uid are averaged.
 
     source: the pickled lists: of the training and of the validation segments
     classes: the table of classes of their dataset
     records: the records to write, HDF5
+    actions: 50Salads: the table of its actions; its published records are known by what was done before them
     """
     table = read_classes(classes)
+    if (actions is not None) != (table.dataset == SALADS):
+        raise ConfigError(
+            "actions: the table is needed for published records of 50Salads, which have no uids of segments, and for no others"
+        )
     if table.dataset != options.dataset:
         raise DataError(
             f"{classes}: these classes are of {table.dataset}, and dataset is {options.dataset}; give those of one dataset"
@@ -42,6 +53,15 @@ def import_teacher_records(source: list[In], classes: In, records: Out, options:
     if not items:
         raise DataError(f"{source[0]}: there is no record in this list")
     rows = [_row(item, len(table.names), f"{path}, record {i + 1}") for path, i, item in items]
+    found = _joined(rows, table, options)
+    if actions:
+        found = _of_segments(found, read_rows(actions, table), source[0])
+    write_records(records, found)
+    log.info("%s: %d records of %d segments", records.name, len(rows), len(found.uids))
+
+
+def _joined(rows: Sequence[tuple], table: Classes, options: ImportOptions) -> Records:
+    """Return one record for each uid of ``rows`` (as `_row` gives them)."""
     uids, logits = mean_by_uid([row[0] for row in rows], np.stack([row[1] for row in rows]))
     features = mean_by_uid([row[0] for row in rows], np.stack([row[2] for row in rows]))[1]
     first = {row[0]: row for row in reversed(rows)}
@@ -50,23 +70,51 @@ def import_teacher_records(source: list[In], classes: In, records: Out, options:
     history = np.full((len(uids), width), -1, np.int32)
     for i, numbers in enumerate(past):
         history[i, width - len(numbers) :] = numbers
-    about = {"gap": 1.0, "last": options.last or 0, "teacher": options.name}
-    write_records(
-        records,
-        Records(
-            list(map(str, uids)),
-            table.names,
-            logits,
-            features,
-            history,
-            np.array(list(map(len, past)), np.int32),
-            np.array([first[uid][4] for uid in uids], np.int32),
-            table.dataset,
-            options.policy,
-            about,
-        ),
+    return Records(
+        list(map(str, uids)),
+        table.names,
+        logits,
+        features,
+        history,
+        np.array(list(map(len, past)), np.int32),
+        np.array([first[uid][4] for uid in uids], np.int32),
+        table.dataset,
+        options.policy,
+        {"gap": 1.0, "last": options.last or 0, "teacher": options.name},
     )
-    log.info("%s: %d records of %d segments", records.name, len(rows), len(uids))
+
+
+def _of_segments(found: Records, rows: Rows, source: Path) -> Records:
+    """Return the records of prefixes as those of the segments that come after them; DataError if there is none."""
+    known = {_key(uid, source): i for i, uid in enumerate(found.uids)}
+    past = histories(rows, 1.0, "order", last=None).of(rows.action)
+    places = np.array([known.get(prefix_key(before[before >= 0]), -1) for before in past], np.int64)
+    there = places >= 0
+    if not there.any():
+        raise DataError(
+            f"{source}: no segment of the table of actions comes after the actions of any record; check that both number the"
+            " classes alike"
+        )
+    place = places[there]
+    return dataclasses.replace(
+        found,
+        uids=[str(uid) for uid in rows.uid[there]],
+        logits=found.logits[place],
+        features=found.features[place],
+        history=found.history[place],
+        lengths=found.lengths[place],
+        targets=rows.action[there].astype(np.int32),
+    )
+
+
+def _key(uid: str, source: Path) -> str:
+    try:
+        return prefix_key(map(int, uid.split("_")))
+    except ValueError:
+        raise DataError(
+            f"{source}: the uid {uid!r} is no list of actions as in 17_0_1, which records of 50Salads have; check which file"
+            " this is"
+        ) from None
 
 
 def _row(item: Any, classes: int, where: str) -> tuple[str, np.ndarray, np.ndarray, list[int], int]:
@@ -133,11 +181,12 @@ def _storage(content: bytes) -> np.ndarray:
 def _allowed() -> dict[tuple[str, str], Any]:
     """Return what a pickle of arrays may name."""
     import torch
-    from numpy._core import multiarray
+    from numpy._core import multiarray, numeric
 
     return {
         ("numpy.core.multiarray", "_reconstruct"): multiarray._reconstruct,
         ("numpy.core.multiarray", "scalar"): multiarray.scalar,
+        ("numpy.core.numeric", "_frombuffer"): numeric._frombuffer,  # protocol 5; views bytes, and refuses objects
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
         ("collections", "OrderedDict"): OrderedDict,

@@ -1,6 +1,6 @@
 """The teacher: a language model that reads the actions so far and tells the next one, with its verb and its noun.
 
-    tokens (B, T) -> encoder -> feature of the first token, or of the last one of causal models (M, D)
+    tokens (B, T) -> encoder -> feature of the first token, or of the last one of causal models (M, D) -> pooler, if asked for
         -> one linear layer a head -> scores (M, C)
 
 Ghosh et al., "Text-Derived Knowledge Helps Vision", Findings of EACL 2023. M places that are read out, C classes.
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from kinoflow.datasets.actions import Classes, classes_of
-from kinoflow.errors import DataError
+from kinoflow.errors import ConfigError, DataError
 from kinoflow.options import check
 from kinoflow.progress import log
 from kinoflow.tasks.anticipation import language
@@ -46,6 +46,8 @@ class Teacher(nn.Module):
         tokens, real: (B, T). line, at: (M,) which sequence is read out, and at which token.
         """
         features = self.encoder(tokens, real)[line, at]
+        if self.encoder.pooler is not None:
+            features = self.encoder.pooler(features)
         return {name: head(features) for name, head in self.heads.items()}, features
 
 
@@ -181,11 +183,16 @@ def built(
 
     lines: sequences of action texts of a corpus, whose words the vocabulary has too.
     """
+    if options.redraw and not options.source:
+        raise ConfigError("encoder.redraw: it needs published weights, whose sizes it takes; give encoder.weights")
     if options.source:
         vocabulary: Tokens = texts.published(options.source)
-        encoder: nn.Module = language.published(options.source, vocabulary, options.model)
+        pooled = options.read == "pooler"
+        encoder: nn.Module = language.published(
+            options.source, vocabulary, options.model, pooled, seed, redraw=options.redraw
+        )
         model = Teacher(encoder, heads)
-        draw(model.heads, seed)
+        draw(model if options.redraw else model.heads, seed)
         return model, vocabulary
     vocabulary = Words.of(
         [*classes.texts, *(text for line in lines for text in line)], options.tokens == "actions", options.separators

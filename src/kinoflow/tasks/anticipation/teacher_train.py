@@ -175,6 +175,10 @@ class Examples(Protocol):
         """Return what one draw gives to read."""
         ...
 
+    def targets(self) -> np.ndarray:
+        """Return what follows at all places that are read out, -1 where it is unknown."""
+        ...
+
 
 class Fixed:
     """Histories, each with what came next: the same in every epoch."""
@@ -189,6 +193,10 @@ class Fixed:
         """Return the line of a sample."""
         return self.lines[draw.sample]
 
+    def targets(self) -> np.ndarray:
+        """Return the targets of all samples."""
+        return np.array([target for line in self.lines for target in line.targets], np.int64)
+
 
 class Stretches:
     """Stretches of sequences, read out in front of every action; of a long sequence, another stretch in each draw."""
@@ -197,7 +205,7 @@ class Stretches:
         self, sequences: Sequence[tuple[Sequence[str], Sequence[int]]], last: int | None, tokens: Words, most: int
     ):
         """sequences: (texts, numbers of their classes) of each. last: actions of a stretch; None: whole sequences."""
-        self.last, self.tokens, self.most = last or 10**9, tokens, most
+        self.sequences, self.last, self.tokens, self.most = sequences, last or 10**9, tokens, most
         self.of = [each for each in sequences for _ in range(-(-len(each[0]) // self.last))]
 
     def __len__(self) -> int:
@@ -210,6 +218,10 @@ class Stretches:
         start = int(draw.rng().integers(spare + 1)) if spare > 0 else 0
         chosen = slice(start, start + self.last)
         return teaching.prefix_line(self.tokens, names[chosen], numbers[chosen], self.most)
+
+    def targets(self) -> np.ndarray:
+        """Return the targets of all sequences."""
+        return np.array([number for _, numbers in self.sequences for number in numbers], np.int64)
 
 
 def examples_of(
@@ -301,6 +313,8 @@ class TeacherTraining(Trainee):
         self.shares = {name: getattr(options.heads, name) for name in trained.model.heads}
         if len(self.shares) == 1:
             self.shares = dict.fromkeys(self.shares, 1.0)  # alone, a head counts whole
+        classes = trained.model.heads["action"].out_features
+        self.balance = torch.from_numpy(teaching.balanced_weights(examples.targets(), classes)).float()  # (C,)
         self.said: dict[str, Tensor] = {}  # scores of the last forward pass
 
     def load(self, draws: list[Draw]) -> dict[str, Any]:
@@ -315,7 +329,8 @@ class TeacherTraining(Trainee):
     def weigh(self, draws: list[Draw]) -> dict[str, float]:
         """Return the weight of the labels that each head's mean runs over."""
         targets = self.load(draws)["targets"]
-        shares = dict.fromkeys((f"action_top{k}" for k in KS), teaching.weight(targets["action"]))
+        names = (*(f"action_top{k}" for k in KS), "action_class_mean")
+        shares = dict.fromkeys(names, teaching.weight(targets["action"]))
         return shares | {name: teaching.weight(targets[name], self.weights[name]) for name in self.shares}
 
     def losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -327,13 +342,18 @@ class TeacherTraining(Trainee):
         }
 
     def scores(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Return the share of actions told right, alone and among the first five, in the last forward pass."""
+        """Return the share of actions told right in the last forward pass, alone and among the first five, and by class.
+
+        Ties go to the lower number. The mean over classes is that of an epoch: each hit counts as the balance says.
+        """
         labels = batch["targets"]["action"]
         scores, labels = self.said["action"][labels >= 0], labels[labels >= 0]
         own = scores.gather(1, labels[:, None])
-        ranks = (scores > own).sum(1)
+        before = torch.arange(scores.shape[1], device=labels.device) < labels[:, None]
+        ranks = ((scores > own) | ((scores == own) & before)).sum(1)
         count = max(1, len(labels))
-        return {f"action_top{k}": (ranks < k).sum() / count for k in KS}
+        found = {f"action_top{k}": (ranks < k).sum() / count for k in KS}
+        return found | {"action_class_mean": ((ranks < 1) * self.balance.to(labels.device)[labels]).sum() / count}
 
     def validate(self) -> dict[str, float] | None:
         """Return how well held-out actions are told."""

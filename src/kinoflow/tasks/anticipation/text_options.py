@@ -8,6 +8,7 @@ from kinoflow.options import Name, Options, UserPath, option
 from kinoflow.training.options import TrainingOptions
 
 Split = Annotated[str, Field(min_length=1)]
+POOLED = ("bert", "albert", "roberta")  # models that have a pooler
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -84,6 +85,14 @@ class EncoderOptions(Options):
         " tokenizer, or cache:NAME if they are in the usual cache of transformers; nothing is downloaded",
         "",
     )
+    redraw: bool = option(
+        False, "take the sizes and the tokenizer of published weights, and draw the weights anew from the seed", ""
+    )
+    read: Literal["first", "pooler"] = option(
+        "first",
+        "what a sequence is told by: the last layer's first token (causal: last token), or the pooler over it (bert, albert, roberta)",
+        "",
+    )
     tokens: Literal["words", "actions"] = option(
         "words", "what a token is: a word of an action's text, or a whole action", ""
     )
@@ -111,6 +120,12 @@ class EncoderOptions(Options):
             raise ValueError(f"causal: it is for model: small, not {self.model}")
         if self.weights != "none" and self.model == "small":
             raise ValueError("weights: published ones are for the models of transformers, not for small")
+        if self.redraw and self.model == "small":
+            raise ValueError("redraw: there are no published sizes of small; set model, or leave redraw out")
+        if self.read == "pooler" and self.model not in POOLED:
+            raise ValueError(
+                f"read: {self.model} has no pooler; set read: first, or one of {', '.join(POOLED)} as model"
+            )
         if self.separators and self.tokens == "actions":
             raise ValueError("separators: whole actions need none")
         return self
