@@ -79,6 +79,10 @@ STAGES = {
         "kinoflow.tasks.recognition.extract:recognition_features",
         "run a trained network along the videos of a shard: features for other rooms",
     ),
+    "recognition-import": (
+        "kinoflow.tasks.recognition.importer:recognition_import",
+        "turn one of TSM's published files of weights into a checkpoint of ours",
+    ),
     "recognition-section": (
         "kinoflow.tasks.recognition.figures:recognition_section",
         "make the report's section on recognition runs",
