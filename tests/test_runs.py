@@ -172,6 +172,19 @@ def test_a_student_that_reads_frames_itself_has_no_features_to_tell_of(own):
         assert files("anticipation")(wildcards) == []
 
 
+def test_a_further_test_has_its_own_splits_and_file_for_a_server():
+    further = {"server": {"protocol": "accurate", "published": "top5", "test_on": ["test"]}, "more": {"crops": 3}}
+    run = {"dataset": "mine", "test_on": ["validation", "train"], "tests": further}
+    values = {"study": "trial", "datasets": OWN["datasets"], "recognition": {"tsm": run}}
+    runs = Runs(Layout(Study.model_validate(merge(values, {})), {}))
+    plain, more, server = (SimpleNamespace(run="tsm", seed="2", test=name) for name in ("", "-more", "-server"))
+    assert [runs.splits("recognition")(test) for test in (plain, more, server)] == ["validation train"] * 2 + ["test"]
+    assert "test_on" not in runs.test("recognition")(server)
+    place = "results/trial/recognition/tsm/seed-2/published-server.csv"
+    assert runs.published("recognition")(server) == f"--published {place}"
+    assert runs.published("recognition")(plain) == runs.published("recognition")(more) == ""
+
+
 def test_predictions_of_others_trigger_by_what_they_hold_and_texts_by_being_asked_for(tmp_path):
     folder = tmp_path / "others"
     (folder / "of one").mkdir(parents=True)

@@ -46,6 +46,12 @@ class Seeded(Options):
         return self
 
 
+class FurtherClipTest(ClipTestOptions):
+    """A further test of a recognition run."""
+
+    test_on: tuple[str, ...] = option((), "splits that it is of; empty: those of the run", "")
+
+
 class RecognitionRun(Seeded, RecognitionOptions):
     """One named recognition run: what it reads, its seeds, and how it is trained and tested."""
 
@@ -55,7 +61,7 @@ class RecognitionRun(Seeded, RecognitionOptions):
     dataset: DatasetName | None = option(
         None, "in place of frames: a key of datasets, whose videos are decoded each time a clip is read", ""
     )
-    tests: dict[Name, ClipTestOptions] = option({}, "further tests of the same weights, by name", "")
+    tests: dict[Name, FurtherClipTest] = option({}, "further tests of the same weights, by name", "")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -237,6 +237,17 @@ class Runs:
 
         return flag
 
+    def published(self, room: str) -> Callable[[Any], str]:
+        """Return the flag that names the predictions for a server, where a test asks for them; they are no output."""
+
+        def flag(wildcards: Any) -> str:
+            run = self._run(room, wildcards)
+            test = run.options.tests[wildcards.test[1:]] if wildcards.test else run.options.test
+            place = f"{run.folder(self._study, int(wildcards.seed))}/published{wildcards.test}.csv"
+            return f"--published {place}" if test.published else ""
+
+        return flag
+
     def classes(self, room: str) -> Callable[[Any], list[str]]:
         """Return the order of classes of published annotations, where a run asks for the file's own."""
 
@@ -268,7 +279,7 @@ class Runs:
 
         def text(wildcards: Any) -> str:
             options = self._run(room, wildcards).options
-            return resolved(options.tests[wildcards.test[1:]] if wildcards.test else options.test)
+            return resolved(options.tests[wildcards.test[1:]] if wildcards.test else options.test, ("test_on",))
 
         return text
 
@@ -338,8 +349,15 @@ class Runs:
         return flag
 
     def splits(self, room: str) -> Callable[[Any], str]:
-        """Return the splits that a run is tested on."""
-        return lambda wildcards: " ".join(map(shlex.quote, self._student(room, wildcards).options.test_on))
+        """Return the splits that a run is tested on, or those of the further test that ``{test}`` names."""
+
+        def text(wildcards: Any) -> str:
+            options = self._student(room, wildcards).options
+            name = getattr(wildcards, "test", "").removeprefix("-")
+            own = getattr(options.tests[name], "test_on", ()) if name and room != "fusions" else ()
+            return " ".join(map(shlex.quote, own or options.test_on))
+
+        return text
 
     def threads(self, room: str) -> Callable[[Any], int]:
         """Return the threads that a run's training asks for."""

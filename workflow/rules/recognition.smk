@@ -44,10 +44,11 @@ rule recognition_evaluate:
         code=flow.code("kinoflow.tasks.recognition.evaluate:recognition_evaluate"),
         options=flow.runs.test("recognition"),
         splits=flow.runs.splits("recognition"),
+        published=flow.runs.published("recognition"),
         files=runs.flags,
         root=flow.runs.root("recognition"),
     shell:
-        "python -m kinoflow recognition-evaluate {params.files} {params.root} --splits {params.splits}"
+        "python -m kinoflow recognition-evaluate {params.files} {params.root} --splits {params.splits} {params.published}"
         " --metrics {output.metrics} --predictions {output.predictions} --confusion {output.confusion}"
         " --options {params.options:q} --log {log}"
 

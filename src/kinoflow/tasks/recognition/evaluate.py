@@ -64,7 +64,7 @@ def recognition_evaluate(
     device: str = "auto",
     threads: int = 1,
 ) -> None:
-    """Test trained networks on clips; several are an ensemble.
+    """Test trained networks on clips; several are an ensemble. Of a split without labels every video is a clip.
 
     models: the checkpoints, model.safetensors of recognition runs
     videos: the table of videos
@@ -81,7 +81,7 @@ def recognition_evaluate(
     """
     trained = [read_checkpoint(path) for path in models]
     heads = _checked(models, trained, options)
-    rows = data.chosen(data.steps(segments, videos), splits or ("test",), "splits")
+    rows = data.to_test(segments, videos, splits or ("test",))
     how = Arithmetic(device_of(device), threads=threads)
     found = _scores(models, trained, rows, data.Sources(frames or (), root), options, how)
     together = {head: ensemble([each[head] for each in found], options.coefficients or None) for head in heads}
@@ -90,7 +90,7 @@ def recognition_evaluate(
     write(predictions, _predictions(rows, outcomes, already), Prediction)
     write(confusion, _confusions(outcomes), Confused)
     if published:
-        _write_published(published, rows, outcomes[heads[0]], options.published)
+        _write_published(published, rows, outcomes[heads[0]], options.published or "label")
     write_json(
         metrics,
         {

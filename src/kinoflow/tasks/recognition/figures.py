@@ -11,7 +11,7 @@ from kinoflow.stage import In, Out
 from kinoflow.store.tables import Segment, Video, read
 from kinoflow.tasks.recognition import comparison, results
 from kinoflow.tasks.recognition.comparison import clips, count, heads, span
-from kinoflow.tasks.recognition.data import steps
+from kinoflow.tasks.recognition.data import steps, whole_videos
 from kinoflow.tasks.recognition.mistakes import confusions
 from kinoflow.tasks.recognition.options import SectionOptions
 from kinoflow.tasks.recognition.recall import bits, groups
@@ -76,7 +76,7 @@ class Clips:
     """The labelled segments of a dataset, as runs use them."""
 
     def __init__(self, segments: In, videos: In):
-        self._rows = steps(segments, videos)
+        self._rows = whole_videos(videos) | steps(segments, videos)
         self._recordings = {row.video: row.recording for row in read(videos, Video)}
         self.by_name = {row.segment: row for rows in self._rows.values() for row in rows}
         self._splits = {row.segment: split for split, rows in self._rows.items() for row in rows}

@@ -192,10 +192,10 @@ class ClipTestOptions(Options):
         " the property: {direction: [[roll, sweep], [drag, scrub]]}",
         "",
     )
-    published: Literal["label", "top5"] = option(
-        "label",
+    published: Literal["label", "top5"] | None = option(
+        None,
         "form of the file of predictions for a benchmark's server: label: id;label (Something-Something V1, Jester);"
-        " top5: id and the numbers of five classes (Something-Something V2)",
+        " top5: id and the numbers of five classes (Something-Something V2); empty: a study writes none",
         "",
     )
 
