@@ -23,7 +23,7 @@ from kinoflow.tasks.anticipation.text_options import (
     SequencesOptions,
     TeacherOptions,
 )
-from kinoflow.tasks.recognition.options import ClipTestOptions, RecognitionOptions
+from kinoflow.tasks.recognition.options import ClipFusionOptions, ClipTestOptions, RecognitionOptions
 from kinoflow.tasks.segmentation.options import SegmentationOptions, SegmentationTestOptions
 
 DatasetName = Annotated[
@@ -68,6 +68,21 @@ class RecognitionRun(Seeded, RecognitionOptions):
         if self.dataset is not None and (self.frames is not None or self.input.kind == "flow"):
             other = "frames" if self.frames is not None else "input.kind: flow"
             raise ValueError(f"dataset: with {other}, leave dataset out")
+        return self
+
+
+class ClipFusionRun(Seeded, ClipFusionOptions):
+    """One named ensemble: the scores of several recognition runs added clip by clip, seed by seed."""
+
+    runs: tuple[Name, ...] = option(
+        ..., "the runs, keys of recognition: each is tested its own way (test.segments, frames)", "", min_length=2
+    )
+    test: Name | None = option(None, "which of the runs' further tests (tests.<name>); empty: test", "")
+
+    @model_validator(mode="after")
+    def _a_coefficient_each(self) -> Self:
+        if self.coefficients and len(self.coefficients) != len(self.runs):
+            raise ValueError(f"coefficients: {len(self.coefficients)} for {len(self.runs)} runs; give one for each")
         return self
 
 

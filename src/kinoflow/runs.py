@@ -15,6 +15,7 @@ from kinoflow.study_parts import shown
 
 MIRRORED = ("recognition", "alignment")  # rooms whose training shows mirrored pictures
 UNTESTED = ("language",)
+FUSED = {"fusions": "anticipation", "clip_fusions": "recognition"}  # rooms whose runs add scores, and of which room
 MODEL = "model.safetensors"
 # What a run reads stands in its inputs, its seed and further tests in its paths.
 FILES = (
@@ -146,12 +147,16 @@ class Runs:
 
         return path
 
-    def fused(self, wildcards: Any) -> list[str]:
+    def fused(self, wildcards: Any, room: str = "fusions") -> list[str]:
         """Return the scores that a fusion adds."""
-        options = self._run("fusions", wildcards).options
+        options = self._run(room, wildcards).options
         file = f"scores-{options.test}.h5" if options.test else "scores.h5"
-        runs = (self._runs["anticipation", name] for name in options.runs)
+        runs = (self._runs[FUSED[room], name] for name in options.runs)
         return [f"{run.folder(self._study, int(wildcards.seed))}/{file}" for run in runs]
+
+    def fused_clips(self, wildcards: Any) -> list[str]:
+        """Return the scores of clips that an ensemble adds."""
+        return self.fused(wildcards, "clip_fusions")
 
     def summed(self, wildcards: Any) -> list[str]:
         """Return the metrics that a summary is the mean of."""
@@ -241,9 +246,9 @@ class Runs:
         """Return the flag that names the predictions for a server, where a test asks for them; they are no output."""
 
         def flag(wildcards: Any) -> str:
-            run = self._run(room, wildcards)
-            test = run.options.tests[wildcards.test[1:]] if wildcards.test else run.options.test
-            place = f"{run.folder(self._study, int(wildcards.seed))}/published{wildcards.test}.csv"
+            run, name = self._run(room, wildcards), getattr(wildcards, "test", "")
+            test = run.options if room == "clip_fusions" else run.options.tests[name[1:]] if name else run.options.test
+            place = f"{run.folder(self._study, int(wildcards.seed))}/published{name}.csv"
             return f"--published {place}" if test.published else ""
 
         return flag

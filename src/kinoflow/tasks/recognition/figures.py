@@ -33,6 +33,7 @@ def recognition_section(
     section: Out,
     options: SectionOptions,
     frames: list[In] | None = None,
+    fusions: list[In] | None = None,
 ) -> None:
     """Make the report's section on the recognition runs of a dataset.
 
@@ -45,6 +46,7 @@ def recognition_section(
     segments: the dataset's table of labelled segments
     section: the section file to write
     frames: shards of the dataset's frames, for pictures of clips; without them there are none
+    fusions: the measures of ensembles of these runs, at places alike
     """
     runs = results.read_runs(metrics, histories, predictions, confusion, models, options.tests)
     data = Clips(segments, videos)
@@ -58,6 +60,7 @@ def recognition_section(
         *_warnings(runs, data),
         comparison.networks(runs),
         *comparison.accuracies(runs, head),
+        *comparison.ensembles(fusions or (), options.together, runs, head),
         *groups(runs, head, lambda run: (data.training(run), data.tested(run))),
         *bits(runs, head),
         *comparison.curves(runs),

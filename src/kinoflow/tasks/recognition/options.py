@@ -336,7 +336,21 @@ class RecognitionOptions(Options):
         return self
 
 
+class ClipFusionOptions(Options):
+    """How the scores of several tests are added."""
+
+    coefficients: tuple[Coefficient, ...] = option(
+        (),
+        "what the scores of each test are multiplied by; empty: 1 each; the sum is divided by the number of tests",
+        "",
+    )
+    published: Literal["label", "top5"] | None = option(
+        None, "form of the file of predictions for a benchmark's server, as in the options of a test", ""
+    )
+
+
 class SectionOptions(Options):
     """What the report's section says of the runs beside their results."""
 
     tests: dict[Name, ClipTestOptions] = option({}, "how each run was tested, by name", "")
+    together: dict[Name, str] = option({}, "of what each sum of runs is made, by name", "")
