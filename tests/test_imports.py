@@ -157,6 +157,8 @@ AT_START = {
     "recognition-train": {"torch"},
     "recognition-evaluate": {"torch"},
     "recognition-features": {"torch"},
+    "recognition-fuse": {"torch"},
+    "recognition-import": {"torch"},
     "abstraction-train": {"torch"},
     "abstraction-evaluate": {"torch"},
     "abstraction-section": {"torch"},

@@ -42,9 +42,9 @@ def option_models() -> dict[str, type[BaseModel]]:
 
 MODELS = option_models()
 KEYS = (
-    "abstraction, actions, alignment, anticipation, claims, corpora, datasets, ensembles, features, flow, frames, fusions,"
-    " language, pca, published, recognition, released, report, rooms, seeds, segmentation, sets, study, summaries,"
-    " taxonomies, teachers, toys"
+    "abstraction, actions, alignment, anticipation, claims, clip_fusions, corpora, datasets, ensembles, features, flow,"
+    " frames, fusions, language, pca, published, recognition, released, report, rooms, seeds, segmentation, sets, study,"
+    " summaries, taxonomies, teachers, toys"
 )
 FIELDS = {f"{m}.{name}": field for m, model in MODELS.items() for name, field in model.model_fields.items()}
 

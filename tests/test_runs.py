@@ -172,6 +172,44 @@ def test_a_student_that_reads_frames_itself_has_no_features_to_tell_of(own):
         assert files("anticipation")(wildcards) == []
 
 
+def test_an_ensemble_of_clips_adds_the_scores_of_its_runs_and_stands_in_their_section():
+    tests = {"tests": {"late": {"crops": 3}}, "seeds": [0, 1]}
+    both = {"runs": ["tsm", "tsn"], "test": "late", "coefficients": [1, 0.5], "published": "label", "seeds": [1]}
+    values = {
+        "study": "trial",
+        "datasets": OWN["datasets"],
+        "recognition": {name: {"dataset": "mine", **tests} for name in ("tsm", "tsn")},
+        "clip_fusions": {"both": both},
+    }
+    layout = Layout(Study.model_validate(merge(values, {})), {})
+    runs, place = Runs(layout), SimpleNamespace(run="both", seed="1")
+    assert runs.fused_clips(place) == [f"results/trial/recognition/{n}/seed-1/scores-late.h5" for n in ("tsm", "tsn")]
+    assert json.loads(runs.options("clip_fusions", "runs", "test")(place)) == {
+        "coefficients": [1.0, 0.5],
+        "published": "label",
+    }
+    results = "results/trial/clip_fusions/both/seed-1"
+    assert runs.published("clip_fusions")(place) == f"--published {results}/published.csv"
+    assert f"{results}/metrics.json" in runs.results()
+    told, mine = RunSections(layout, runs), SimpleNamespace(name="mine")
+    assert told.names() == ["30-recognition-mine", "80-claims"]
+    assert told.files("clip_fusions", "metrics.json")(mine) == [f"{results}/metrics.json"]
+    assert json.loads(told.tests("recognition")(mine))["together"] == {"both": "tsm + 0.5 tsn (late)"}
+
+
+def test_a_further_test_has_its_own_splits_and_file_for_a_server():
+    further = {"server": {"protocol": "accurate", "published": "top5", "test_on": ["test"]}, "more": {"crops": 3}}
+    run = {"dataset": "mine", "test_on": ["validation", "train"], "tests": further}
+    values = {"study": "trial", "datasets": OWN["datasets"], "recognition": {"tsm": run}}
+    runs = Runs(Layout(Study.model_validate(merge(values, {})), {}))
+    plain, more, server = (SimpleNamespace(run="tsm", seed="2", test=name) for name in ("", "-more", "-server"))
+    assert [runs.splits("recognition")(test) for test in (plain, more, server)] == ["validation train"] * 2 + ["test"]
+    assert "test_on" not in runs.test("recognition")(server)
+    place = "results/trial/recognition/tsm/seed-2/published-server.csv"
+    assert runs.published("recognition")(server) == f"--published {place}"
+    assert runs.published("recognition")(plain) == runs.published("recognition")(more) == ""
+
+
 def test_predictions_of_others_trigger_by_what_they_hold_and_texts_by_being_asked_for(tmp_path):
     folder = tmp_path / "others"
     (folder / "of one").mkdir(parents=True)

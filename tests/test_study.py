@@ -171,6 +171,18 @@ REFUSALS = {
     "fusions.both.test: there is no 'late'; known are: none": {
         "fusions": {"both": {"runs": ["taught", "taught"], "test": "late"}}
     },
+    "clip_fusions.both.runs: there is no 'lost'; known are: known": {
+        "clip_fusions": {"both": {"runs": ["known", "lost"]}}
+    },
+    "clip_fusions.both.seeds: 7 reads that seed of recognition.known, which has 0, 1": {
+        "clip_fusions": {"both": {"runs": ["known", "known"], "seeds": [7]}}
+    },
+    "clip_fusions.both: coefficients: 3 for 2 runs; give one for each": {
+        "clip_fusions": {"both": {"runs": ["known", "known"], "coefficients": [1, 2, 3]}}
+    },
+    "clip_fusions.both.test: there is no 'late'; known are: none": {
+        "clip_fusions": {"both": {"runs": ["known", "known"], "test": "late"}}
+    },
     "fusions.both.runs: they are of different tables of actions": {
         "toys": {"few": {}},
         "anticipation": {"play": {"toy": "few"}},

@@ -74,6 +74,12 @@ def test_ensembles_and_summaries_come_with_anticipation():
     assert held["ensembles"] == ["both"] and held["summaries"] == ["mean"]
 
 
+def test_ensembles_of_clips_come_with_recognition():
+    more = {"clip_fusions": {"both": {"runs": ["known", "known"]}}}
+    assert only("recognition", **more)["clip_fusions"] == ["both"]
+    assert "clip_fusions" not in only("segmentation", **more)
+
+
 def test_claims_of_the_rooms_alone_are_decided():
     claims = {
         "a": {"claim": "one", "room": "recognition", "treatment": "known", "baseline": 0.5, "metric": "x"},

@@ -75,9 +75,17 @@ STAGES = {
         "kinoflow.tasks.recognition.evaluate:recognition_evaluate",
         "test trained networks on clips, one or several together",
     ),
+    "recognition-fuse": (
+        "kinoflow.tasks.recognition.fuse:recognition_fuse",
+        "add the scores of several tests clip by clip (an ensemble), and measure the sums",
+    ),
     "recognition-features": (
         "kinoflow.tasks.recognition.extract:recognition_features",
         "run a trained network along the videos of a shard: features for other rooms",
+    ),
+    "recognition-import": (
+        "kinoflow.tasks.recognition.importer:recognition_import",
+        "turn one of TSM's published files of weights into a checkpoint of ours",
     ),
     "recognition-section": (
         "kinoflow.tasks.recognition.figures:recognition_section",

@@ -191,12 +191,14 @@ class Layout:
         self.taxonomies = {name: self._taxonomy(name, run) for name, run in study.taxonomies.items()}
         self.sets = {name: self._sets(name, run) for name, run in study.sets.items()}
         self.released = {name: self._released(name, run) for name, run in study.released.items()}
-        self.runs = {
-            (room, name): self._run(room, name, run) for room in ROOMS for name, run in getattr(study, room).items()
-        }
+        self.runs: dict[tuple[str, str], Run] = {}
+        for room in ROOMS:  # what a run adds up comes before it
+            self.runs |= {(room, name): self._run(room, name, run) for name, run in getattr(study, room).items()}
 
     def _run(self, room: str, name: str, options: Any) -> Run:
         subject = (options.actions or "") if room in ("teachers", "anticipation") else ""
+        if room == "clip_fusions":
+            return Run(room, name, options, self.runs["recognition", options.runs[0]].subject, None, {})
         if room in WORDS or getattr(options, "folder", None) or getattr(options, "toy", None):
             return Run(room, name, options, subject, None, {})
         section, read = reads(self.study, room, name)

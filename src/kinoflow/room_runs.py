@@ -23,7 +23,7 @@ from kinoflow.tasks.anticipation.text_options import (
     SequencesOptions,
     TeacherOptions,
 )
-from kinoflow.tasks.recognition.options import ClipTestOptions, RecognitionOptions
+from kinoflow.tasks.recognition.options import ClipFusionOptions, ClipTestOptions, RecognitionOptions
 from kinoflow.tasks.segmentation.options import SegmentationOptions, SegmentationTestOptions
 
 DatasetName = Annotated[
@@ -46,6 +46,12 @@ class Seeded(Options):
         return self
 
 
+class FurtherClipTest(ClipTestOptions):
+    """A further test of a recognition run."""
+
+    test_on: tuple[str, ...] = option((), "splits that it is of; empty: those of the run", "")
+
+
 class RecognitionRun(Seeded, RecognitionOptions):
     """One named recognition run: what it reads, its seeds, and how it is trained and tested."""
 
@@ -55,7 +61,7 @@ class RecognitionRun(Seeded, RecognitionOptions):
     dataset: DatasetName | None = option(
         None, "in place of frames: a key of datasets, whose videos are decoded each time a clip is read", ""
     )
-    tests: dict[Name, ClipTestOptions] = option({}, "further tests of the same weights, by name", "")
+    tests: dict[Name, FurtherClipTest] = option({}, "further tests of the same weights, by name", "")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -68,6 +74,21 @@ class RecognitionRun(Seeded, RecognitionOptions):
     def _tests_can_be_run(self) -> Self:
         for name, test in self.tests.items():
             self.check_test(f"tests.{name}", test)
+        return self
+
+
+class ClipFusionRun(Seeded, ClipFusionOptions):
+    """One named ensemble: the scores of several recognition runs added clip by clip, seed by seed."""
+
+    runs: tuple[Name, ...] = option(
+        ..., "the runs, keys of recognition: each is tested its own way (test.segments, frames)", "", min_length=2
+    )
+    test: Name | None = option(None, "which of the runs' further tests (tests.<name>); empty: test", "")
+
+    @model_validator(mode="after")
+    def _a_coefficient_each(self) -> Self:
+        if self.coefficients and len(self.coefficients) != len(self.runs):
+            raise ValueError(f"coefficients: {len(self.coefficients)} for {len(self.runs)} runs; give one for each")
         return self
 
 

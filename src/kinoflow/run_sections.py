@@ -141,7 +141,10 @@ class RunSections:
 
         def text(wildcards: Any) -> str:
             runs = self._of(room, wildcards.name)
-            return json.dumps({"tests": {r.name: json.loads(resolved(r.options.test)) for r in runs}}, sort_keys=True)
+            told = {"tests": {r.name: json.loads(resolved(r.options.test)) for r in runs}}
+            if room == "recognition":
+                told |= {"together": {r.name: _made_of(r) for r in self._of("clip_fusions", wildcards.name)}}
+            return json.dumps(told, sort_keys=True)
 
         return text
 

@@ -15,6 +15,7 @@ from kinoflow.study_parts import shown
 
 MIRRORED = ("recognition", "alignment")  # rooms whose training shows mirrored pictures
 UNTESTED = ("language",)
+FUSED = {"fusions": "anticipation", "clip_fusions": "recognition"}  # rooms whose runs add scores, and of which room
 MODEL = "model.safetensors"
 # What a run reads stands in its inputs, its seed and further tests in its paths.
 FILES = (
@@ -150,12 +151,16 @@ class Runs:
 
         return path
 
-    def fused(self, wildcards: Any) -> list[str]:
+    def fused(self, wildcards: Any, room: str = "fusions") -> list[str]:
         """Return the scores that a fusion adds."""
-        options = self._run("fusions", wildcards).options
+        options = self._run(room, wildcards).options
         file = f"scores-{options.test}.h5" if options.test else "scores.h5"
-        runs = (self._runs["anticipation", name] for name in options.runs)
+        runs = (self._runs[FUSED[room], name] for name in options.runs)
         return [f"{run.folder(self._study, int(wildcards.seed))}/{file}" for run in runs]
+
+    def fused_clips(self, wildcards: Any) -> list[str]:
+        """Return the scores of clips that an ensemble adds."""
+        return self.fused(wildcards, "clip_fusions")
 
     def summed(self, wildcards: Any) -> list[str]:
         """Return the metrics that a summary is the mean of."""
@@ -241,6 +246,17 @@ class Runs:
 
         return flag
 
+    def published(self, room: str) -> Callable[[Any], str]:
+        """Return the flag that names the predictions for a server, where a test asks for them; they are no output."""
+
+        def flag(wildcards: Any) -> str:
+            run, name = self._run(room, wildcards), getattr(wildcards, "test", "")
+            test = run.options if room == "clip_fusions" else run.options.tests[name[1:]] if name else run.options.test
+            place = f"{run.folder(self._study, int(wildcards.seed))}/published{name}.csv"
+            return f"--published {place}" if test.published else ""
+
+        return flag
+
     def classes(self, room: str) -> Callable[[Any], list[str]]:
         """Return the order of classes of published annotations, where a run asks for the file's own."""
 
@@ -272,7 +288,7 @@ class Runs:
 
         def text(wildcards: Any) -> str:
             options = self._run(room, wildcards).options
-            return resolved(options.tests[wildcards.test[1:]] if wildcards.test else options.test)
+            return resolved(options.tests[wildcards.test[1:]] if wildcards.test else options.test, ("test_on",))
 
         return text
 
@@ -342,8 +358,15 @@ class Runs:
         return flag
 
     def splits(self, room: str) -> Callable[[Any], str]:
-        """Return the splits that a run is tested on."""
-        return lambda wildcards: " ".join(map(shlex.quote, self._student(room, wildcards).options.test_on))
+        """Return the splits that a run is tested on, or those of the further test that ``{test}`` names."""
+
+        def text(wildcards: Any) -> str:
+            options = self._student(room, wildcards).options
+            name = getattr(wildcards, "test", "").removeprefix("-")
+            own = getattr(options.tests[name], "test_on", ()) if name and room != "fusions" else ()
+            return " ".join(map(shlex.quote, own or options.test_on))
+
+        return text
 
     def threads(self, room: str) -> Callable[[Any], int]:
         """Return the threads that a run's training asks for."""

@@ -15,6 +15,7 @@ from kinoflow.room_runs import (
     ActionsRun,
     AlignmentRun,
     AnticipationRun,
+    ClipFusionRun,
     CorpusRun,
     DatasetName,
     EnsembleRun,
@@ -32,7 +33,8 @@ from kinoflow.room_runs import (
 from kinoflow.tasks.anticipation.options import AnticipationToyOptions
 
 ROOMS = (
-    *("recognition", "segmentation", "alignment", "language", "teachers", "ensembles", "anticipation", "fusions"),
+    *("recognition", "clip_fusions", "segmentation", "alignment"),
+    *("language", "teachers", "ensembles", "anticipation", "fusions"),
     "summaries",
     "abstraction",
 )
@@ -102,6 +104,9 @@ class Study(Options):
     features: dict[Name, FeaturesRun] = option({}, "the extractors, by name", "")
     pca: dict[Name, PcaRun] = option({}, "the PCAs, by name", "")
     recognition: dict[Name, RecognitionRun] = option({}, "the recognition runs, by name", "")
+    clip_fusions: dict[Name, ClipFusionRun] = option(
+        {}, "ensembles of recognition runs: their scores added, by name", ""
+    )
     segmentation: dict[Name, SegmentationRun] = option({}, "the segmentation runs, by name", "")
     alignment: dict[Name, AlignmentRun] = option({}, "the alignment runs, by name", "")
     actions: dict[Name, ActionsRun] = option({}, "the tables of actions that anticipation reads, by name", "")
@@ -186,6 +191,10 @@ class Study(Options):
                     self._source(room, name)
         for name, run in self.recognition.items():
             checks.crops(f"recognition.{name}", run, self.datasets[dataset_of(self, *reads(self, "recognition", name))])
+        for name, run in self.clip_fusions.items():
+            self._read(f"clip_fusions.{name}", "runs", run.runs, run.seeds, "recognition")
+            for each in run.runs:
+                checks.tested(f"clip_fusions.{name}.test", run.test, self.recognition[each])
         for name, run in self.alignment.items():
             for key, room in (("weights", "recognition"), ("initial", "alignment")):
                 self._begins(f"alignment.{name}", run, key, room)

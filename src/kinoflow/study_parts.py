@@ -17,6 +17,7 @@ WORDS = (
     "fusions",
     "summaries",
 )  # what the room of anticipation holds
+CLIPS = ("recognition", "clip_fusions")
 SOURCES = (
     "datasets",
     "frames",
@@ -45,6 +46,7 @@ REFERENCES = {  # what a key of a section names, beside what runs read: the sect
     "ensembles": {"teachers": ("teachers",)},
     "anticipation": {"actions": ("actions",), "toy": ("toys",), "taught_by": ("teachers", "ensembles")},
     "fusions": {"runs": ("anticipation",)},
+    "clip_fusions": {"runs": ("recognition",)},
     "abstraction": {"sets": ("sets",), "validation_sets": ("sets",)},
 }
 BEGINNINGS = ("weights", "initial")  # keys that may name a run whose weights are taken
@@ -53,7 +55,8 @@ BEGINNINGS = ("weights", "initial")  # keys that may name a run whose weights ar
 def shown(study: Study) -> frozenset[str]:
     """Return the sections of the config whose runs are tested and told of: those of the rooms that ``rooms`` names, or all."""
     rooms = READING if study.rooms is None else study.rooms
-    return frozenset(section for room in rooms for section in (WORDS if room == "anticipation" else (room,)))
+    held = {"anticipation": WORDS, "recognition": CLIPS}
+    return frozenset(section for room in rooms for section in held.get(room, (room,)))
 
 
 def chosen(study: Study) -> Study:

@@ -115,6 +115,26 @@ def test_a_clip_that_is_not_whole_is_unreadable_and_costs_no_other(place, spoil,
     assert sorted(place.frames().videos) == ["7", "deep/3"]
 
 
+def test_the_reason_names_every_picture_that_is_missing_or_broken(place):
+    folder = place.root / "12"
+    (folder / "00002.jpg").unlink(), (folder / "00004.jpg").unlink()
+    (folder / "00001.jpg").write_bytes(b"no")
+    (folder / "00005.jpg").write_bytes(coded(np.zeros((8, 8, 3), np.uint8)))
+    assert place.probe()["12"].reason == (
+        "4 pictures cannot be used: '00002.jpg' is missing, '00004.jpg' is missing, '00001.jpg' is broken: no picture,"
+        " '00005.jpg' has 8 x 8 pixels, the first whole picture 48 x 32"
+    )
+
+
+def test_of_many_lost_pictures_the_first_twenty_are_named_and_the_others_counted(place):
+    (place.root / "12/00006.jpg").rename(place.root / "12/90006.jpg")
+    reason = place.probe()["12"].reason
+    assert reason.startswith("90000 pictures cannot be used: '00006.jpg' is missing, '00007.jpg' is missing, ")
+    assert reason.count("is missing") == 20 and reason.endswith("'00025.jpg' is missing and 89980 more")
+    with pytest.raises(DataError, match="and 89980 more"):
+        picture_files(place.root / "12", NumberedOptions())
+
+
 def test_only_a_changed_clip_is_worked_on_again(place, caplog):
     caplog.set_level(logging.INFO, "kinoflow")
     place.probe()

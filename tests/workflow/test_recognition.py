@@ -10,6 +10,7 @@ from tests.workflow.project import Project, new_project
 
 from kinoflow.media.write import write_video
 from kinoflow.store.shards import Shard
+from kinoflow.tasks.recognition.score_store import read_scores
 
 pytestmark = pytest.mark.long  # .ci/run trains and tests this room in the main job
 
@@ -33,6 +34,7 @@ recognition:
     network: {backbone: small, shift: null}
     augment: {crop: shift}
     training: {steps: 3, batch: 2, optimiser: adamw, learning_rate: 0.001}
+    tests: {server: {test_on: [validation], published: label}}
   moving:
     <<: *still
     frames: moves
@@ -43,6 +45,8 @@ recognition:
     frames: null
     dataset: mine
     seeds: [0]
+clip_fusions:
+  both: {runs: [still, moving], coefficients: [1, 2], seeds: [0]}
 features:
   rows: {from: frames, frames: small, backbone: trained, weights: {run: still, seed: each}, stride: 4}
 pca:
@@ -63,6 +67,8 @@ def project(tmp_path_factory, make_video) -> Project:
         write_video(project.place / f"videos/v{i}.mp4", bar(i % 2, i), 10, gop=6)
         labels.append(f"v{i}.mp4,0,1.2,{('right', 'left')[i % 2]}")
         splits.append(f"v{i}.mp4,{'test' if i > 3 else 'train'}")
+    write_video(project.place / "videos/v6.mp4", bar(0, 6), 10, gop=6)  # without a label
+    splits.append("v6.mp4,validation")
     (project.place / "labels.csv").write_text("\n".join(labels))
     (project.place / "splits.csv").write_text("\n".join(splits))
     project.snakemake()
@@ -103,6 +109,29 @@ def test_every_run_and_seed_has_its_results(project):
         assert {path.name for path in folder.iterdir()} >= {"model.safetensors", "history.csv", "predictions.csv"}
         assert 0 <= json.loads((folder / "metrics.json").read_text())["action"]["top1"] <= 1
     assert "motion helps" in (project.place / "results/trial/claims.csv").read_text()
+
+
+def test_a_split_without_labels_is_a_file_for_a_server_and_changes_no_measure(project):
+    for folder in sorted(path.parent for path in project.place.glob("results/trial/recognition/*/*/metrics.json")):
+        (line,) = (folder / "published-server.csv").read_text().splitlines()
+        assert line in ("v6;left", "v6;right") and not (folder / "published.csv").exists()
+        told = json.loads((folder / "metrics.json").read_text())["action"]
+        assert (told["clips"], told["unlabelled"]) == (2, 0)
+
+
+def test_an_ensemble_is_measured_as_its_runs_are_and_told_beside_them(project):
+    own = [
+        read_scores(project.place / f"results/trial/recognition/{run}/seed-0/scores.h5") for run in ("still", "moving")
+    ]
+    place = project.place / "results/trial/clip_fusions/both/seed-0"
+    told = json.loads((place / "metrics.json").read_text())
+    sums = own[0].heads["action"].scores + 2 * own[1].heads["action"].scores
+    names = [own[0].heads["action"].classes[k] for k in sums.argmax(1)]
+    assert told["action"]["top1"] == np.mean(
+        [a == b for a, b in zip(names, own[0].heads["action"].labels, strict=True)]
+    )
+    assert "clip_fusions" in (project.place / "results/trial/metrics.csv").read_text()
+    assert "still + 2 moving" in (project.place / "results/trial/sections/30-recognition-mine.json").read_text()
 
 
 def test_one_more_seed_is_one_more_training(project):

@@ -30,6 +30,7 @@ rule recognition_evaluate:
         metrics=f"results/{flow.study}/recognition/{{run}}/seed-{{seed}}/metrics{{test}}.json",
         predictions=f"results/{flow.study}/recognition/{{run}}/seed-{{seed}}/predictions{{test}}.csv",
         confusion=f"results/{flow.study}/recognition/{{run}}/seed-{{seed}}/confusion{{test}}.csv",
+        scores=f"results/{flow.study}/recognition/{{run}}/seed-{{seed}}/scores{{test}}.h5",
     log:
         f"logs/recognition/{flow.study}/{{run}}/seed-{{seed}}-test{{test}}.log",
     benchmark:
@@ -44,12 +45,37 @@ rule recognition_evaluate:
         code=flow.code("kinoflow.tasks.recognition.evaluate:recognition_evaluate"),
         options=flow.runs.test("recognition"),
         splits=flow.runs.splits("recognition"),
+        published=flow.runs.published("recognition"),
         files=runs.flags,
         root=flow.runs.root("recognition"),
     shell:
-        "python -m kinoflow recognition-evaluate {params.files} {params.root} --splits {params.splits}"
+        "python -m kinoflow recognition-evaluate {params.files} {params.root} --splits {params.splits} {params.published}"
         " --metrics {output.metrics} --predictions {output.predictions} --confusion {output.confusion}"
-        " --options {params.options:q} --log {log}"
+        " --scores {output.scores} --options {params.options:q} --log {log}"
+
+
+rule recognition_fuse:
+    input:
+        tests=flow.runs.fused_clips,
+    output:
+        metrics=f"results/{flow.study}/clip_fusions/{{run}}/seed-{{seed}}/metrics.json",
+        predictions=f"results/{flow.study}/clip_fusions/{{run}}/seed-{{seed}}/predictions.csv",
+        confusion=f"results/{flow.study}/clip_fusions/{{run}}/seed-{{seed}}/confusion.csv",
+    log:
+        f"logs/clip_fusions/{flow.study}/{{run}}/seed-{{seed}}.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=needs.memory(8000),
+        runtime=needs.minutes(30),
+    params:
+        code=flow.code("kinoflow.tasks.recognition.fuse:recognition_fuse"),
+        options=flow.runs.options("clip_fusions", "runs", "test"),
+        published=flow.runs.published("clip_fusions"),
+        files=runs.flags,
+    shell:
+        "python -m kinoflow recognition-fuse {params.files} {params.published} --metrics {output.metrics}"
+        " --predictions {output.predictions} --confusion {output.confusion} --options {params.options:q} --log {log}"
 
 
 rule recognition_section:
@@ -59,6 +85,7 @@ rule recognition_section:
         predictions=flow.sections.files("recognition", "predictions.csv"),
         confusion=flow.sections.files("recognition", "confusion.csv"),
         models=flow.sections.models("recognition"),
+        fusions=flow.sections.files("clip_fusions", "metrics.json"),
         videos=flow.sections.table("recognition", "videos"),
         segments=flow.sections.table("recognition", "segments"),
         frames=flow.sections.pictures("recognition"),

@@ -6,6 +6,8 @@ A clip whose pictures are not all there, in one size and whole, is unreadable: n
 import os
 import re
 import struct
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from kinoflow.errors import DataError
@@ -17,6 +19,7 @@ from kinoflow.store.files import key_of, parse_json, read_keys, write_keys
 from kinoflow.store.folders import content_hash, quick_content_hash, visible_files
 from kinoflow.store.tables import READABLE, UNREADABLE, Probed, read, write
 
+NAMED = 20  # pictures that a reason names
 NUMBER = re.compile(r"\{frame(:[^{}]*)?\}")
 
 
@@ -53,7 +56,36 @@ def probe_pictures(root: Folder, list: In, table: Out, options: NumberedOptions,
 
 
 def picture_files(folder: Path, options: NumberedOptions) -> list[Path]:
-    """Return the pictures of a clip in their order, paths; DataError if there is none, or one is missing in between."""
+    """Return the pictures of a clip in their order, paths; DataError if there is none, or some are missing in between."""
+    files, faults = _found(folder, options)
+    faults.stop()
+    return files
+
+
+@dataclass
+class _Faults:
+    """Why pictures of a clip cannot be used: the first ones by name, and how many there are."""
+
+    count: int = 0
+    named: list[str] = field(default_factory=list)
+
+    def add(self, reason: str) -> None:
+        """Note a picture."""
+        self.count += 1
+        if len(self.named) < NAMED:
+            self.named.append(reason)
+
+    def stop(self) -> None:
+        """Raise DataError if there is any."""
+        more = f" and {self.count - NAMED} more" if self.count > NAMED else ""
+        if self.count == 1:
+            raise DataError(f"the picture {self.named[0]}")
+        if self.count:
+            raise DataError(f"{self.count} pictures cannot be used: {', '.join(self.named)}{more}")
+
+
+def _found(folder: Path, options: NumberedOptions) -> tuple[list[Path], _Faults]:
+    """Return the pictures that are there, and those missing in between; DataError if there is none."""
     name = folder.name
     start, end = (re.escape(part.format(name=name)) for part in NUMBER.split(options.pattern)[::2][:2])
     pattern = re.compile(f"{start}([0-9]+){end}")
@@ -65,10 +97,12 @@ def picture_files(folder: Path, options: NumberedOptions) -> list[Path]:
     numbers = [number for number in numbers if number >= options.first]
     if not numbers:
         raise DataError(f"it holds no picture called like {options.pattern.format(frame=options.first, name=name)!r}")
-    gap = next((want for want, number in enumerate(numbers, options.first) if want != number), None)
-    if gap is not None:
-        raise DataError(f"the picture {options.pattern.format(frame=gap, name=name)!r} is missing")
-    return [folder / options.pattern.format(frame=number, name=name) for number in numbers]
+    faults, there = _Faults(), set(numbers)
+    gaps = (number for number in range(options.first, numbers[-1]) if number not in there)
+    for number in islice(gaps, NAMED):
+        faults.add(f"{options.pattern.format(frame=number, name=name)!r} is missing")
+    faults.count = numbers[-1] + 1 - options.first - len(numbers)
+    return [folder / options.pattern.format(frame=number, name=name) for number in numbers], faults
 
 
 def _probed(folder: Path, clip: str, options: NumberedOptions) -> Probed:
@@ -77,11 +111,9 @@ def _probed(folder: Path, clip: str, options: NumberedOptions) -> Probed:
     except OSError as error:
         return Probed(video=clip, status=UNREADABLE, reason=f"the folder cannot be read: {error.strerror}")
     try:
-        files = picture_files(folder, options)
-        sizes = [_size(file) for file in files]
-        odd = next((i for i, size in enumerate(sizes) if size != sizes[0]), None)
-        if odd is not None:
-            raise DataError(f"{files[odd].name!r} has {_told(sizes[odd])} pixels, the first picture {_told(sizes[0])}")
+        files, faults = _found(folder, options)
+        size = _same_size(files, faults)
+        faults.stop()
     except DataError as error:
         return Probed(video=clip, status=UNREADABLE, reason=str(error), **hashes)
     return Probed(
@@ -89,12 +121,28 @@ def _probed(folder: Path, clip: str, options: NumberedOptions) -> Probed:
         fps=options.rate,
         frames=len(files),
         duration=len(files) / options.rate,
-        width=sizes[0][0],
-        height=sizes[0][1],
+        width=size[0],
+        height=size[1],
         kept=True,
         status=READABLE,
         **hashes,
     )
+
+
+def _same_size(files: list[Path], faults: _Faults) -> tuple[int, int]:
+    """Return width and height of a clip's pictures; note those that are broken, or of another size than the first."""
+    first, which = (0, 0), "first picture"
+    for file in files:
+        try:
+            size = _size(file)
+        except DataError as error:
+            faults.add(str(error))
+            which = which if first[0] else "first whole picture"
+            continue
+        first = first if first[0] else size
+        if size != first:
+            faults.add(f"{file.name!r} has {_told(size)} pixels, the {which} {_told(first)}")
+    return first
 
 
 def _size(file: Path) -> tuple[int, int]:
@@ -109,7 +157,7 @@ def _size(file: Path) -> tuple[int, int]:
         return size
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         said = "no picture" if "cannot identify" in str(error) else str(error)
-        raise DataError(f"the picture {PurePosixPath(file).name!r} is broken: {said}") from None
+        raise DataError(f"{PurePosixPath(file).name!r} is broken: {said}") from None
 
 
 def _told(size: tuple[int, int]) -> str:

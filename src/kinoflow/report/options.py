@@ -20,6 +20,7 @@ class ReportOptions(Options):
 
 Room = Literal[
     "recognition",
+    "clip_fusions",
     "segmentation",
     "alignment",
     "teachers",

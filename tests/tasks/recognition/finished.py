@@ -125,7 +125,14 @@ class Study:
     def files(self, name: str) -> list[Path]:
         return sorted((self.folder / "results").rglob(name))
 
-    def section(self, frames: bool = True, tests: bool = True, mix: random.Random | None = None) -> section.Section:
+    def section(
+        self,
+        frames: bool = True,
+        tests: bool = True,
+        mix: random.Random | None = None,
+        fusions: list[Path] = (),
+        **more,
+    ) -> section.Section:
         names = ("metrics.json", "history.csv", "predictions.csv", "confusion.csv", "model.safetensors")
         files = [self.files(name) for name in names]
         for each in files if mix else ():
@@ -135,8 +142,9 @@ class Study:
             self.folder / "videos.csv",
             self.folder / "segments.csv",
             self.folder / "section.json",
-            SectionOptions(tests=self.tests if tests else {}),
+            SectionOptions(tests=self.tests if tests else {}, **more),
             frames=[self.folder / "f.h5"] if frames else None,
+            fusions=list(fusions),
         )
         return section.read(self.folder / "section.json")
 

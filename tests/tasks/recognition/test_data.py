@@ -7,13 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kinoflow.datasets.index import index
+from kinoflow.datasets.options import IndexOptions
+from kinoflow.datasets.published.annotations import annotations
+from kinoflow.datasets.published.options import AnnotationsOptions
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.media.decode import decode_video
 from kinoflow.media.options import FramesOptions
 from kinoflow.media.reading import Videos
 from kinoflow.store import tables
 from kinoflow.store.shards import encode_jpeg, writing
-from kinoflow.store.tables import Segment, Video
+from kinoflow.store.tables import Probed, Segment, Video
 from kinoflow.tasks.recognition import data
 from kinoflow.tasks.recognition.options import HeadOptions, RecognitionOptions
 
@@ -241,3 +245,30 @@ def test_a_video_that_is_not_there_or_no_video_is_an_error(tmp_path):
         source.times("a.mp4")
     with pytest.raises(DataError, match="'b.mp4'"):
         source.times("b.mp4")
+
+
+# ---------------------------------------------------------------- splits without labels
+
+
+def test_videos_of_a_published_test_split_without_labels_are_clips_to_test_but_not_to_train(tmp_path):
+    source = tmp_path / "annotations"
+    source.mkdir()
+    (source / "something-something-v2-labels.json").write_text('{"Moving something":"0","Pushing something":"1"}')
+    (source / "something-something-v2-train.json").write_text('[{"id":"1","template":"Moving [something]"}]')
+    (source / "something-something-v2-test.json").write_text('[{"id":"7"},{"id":"8"},{"id":"9"}]')
+    kept = {"status": "readable", "kept": True, "duration": 2.0, "fps": 12.0}
+    films = [Probed(video=f"{i}.webm", **kept) for i in (1, 7, 8)] + [Probed(video="9.webm", status="unreadable")]
+    tables.write(tmp_path / "inventory.csv", films, Probed)
+    places = [tmp_path / name for name in ("inventory.csv", "videos.csv", "segments.csv", "labels.csv", "splits.csv")]
+    options = AnnotationsOptions(kind="something_v2", class_count=2)
+    annotations(source, *places[3:], options, inventory=places[0])
+    index(*places[:3], IndexOptions(max_unreadable=0.5), *places[3:])
+    assert [row.action for row in tables.read(places[2], Segment)] == ["Moving something"]
+    found = data.to_test(places[2], places[1], ("test",))
+    assert [(row.segment, row.start, row.end, row.action) for row in found] == [
+        ("7.webm#0000", 0, 2, ""),
+        ("8.webm#0000", 0, 2, ""),
+    ]
+    assert [row.segment for row in data.to_test(places[2], places[1], ("train",))] == ["1.webm#0000"]
+    with pytest.raises(ConfigError, match="train_on: no segment is in the split 'test'"):
+        data.chosen(data.steps(places[2], places[1]), ("test",), "train_on")

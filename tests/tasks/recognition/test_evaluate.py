@@ -228,6 +228,26 @@ def test_predictions_as_a_server_reads_five_numbers(evaluate, tsm, train, tmp_pa
         evaluate(tmp_path, tsm, test=ClipTestOptions(published="top5"), published=tmp_path / "sent.csv")
 
 
+def test_videos_of_a_split_without_labels_are_clips_whose_classes_nobody_knows(bars, evaluate, tsm, tested, tmp_path):
+    table = changed(bars, tmp_path / "table", lambda row: None)  # the split is left in the table of videos alone
+    test = ClipTestOptions(published="label")
+    found = evaluate(tmp_path, tsm, segments=table, test=test, published=tmp_path / "sent.csv")
+    assert metrics(found)["verb"] == {"classes": 2, "clips": 0, "unlabelled": 8}
+    whole = [row for row in rows(found / "predictions.csv") if row["head"] == "verb"]
+    before = [row for row in rows(tested / "predictions.csv") if row["head"] == "verb"]
+    assert [row["segment"] for row in whole] == [f"{row['video']}#0000" for row in before]
+    told = ("video", "predicted", "probability")
+    assert [[row[key] for key in told] for row in whole] == [[row[key] for key in told] for row in before]
+    assert {row["label"] for row in whole} == {""}
+    lines = (tmp_path / "sent.csv").read_text().splitlines()
+    assert lines == [f"{row['video'].removesuffix('.mp4')};{row['predicted']}" for row in before]
+
+
+def test_a_split_that_is_not_there_is_refused_all_the_same(evaluate, tsm, tmp_path):
+    with pytest.raises(ConfigError, match="no segment is in the split 'later'"):
+        evaluate(tmp_path, tsm, splits=["test", "later"])
+
+
 def test_clips_of_one_video_are_told_apart_by_their_segments():
     rows = [Segment(segment=f"a/b.webm#{i}", video="a/b.webm", start=i, end=i + 1) for i in range(2)]
     assert published_ids(rows[:1]) == ["b"]

@@ -64,6 +64,18 @@ def test_accuracies_stand_beside_chance_majority_and_the_gain_over_the_plain_net
     assert rows["majority"] == (None, "20.0%", "100.0%", "", "")
 
 
+def test_ensembles_stand_beside_their_runs(study, tmp_path):
+    study.run("better", right=0.6)
+    paths = [tmp_path / f"ensembles/both/seed-{seed}/metrics.json" for seed in (0, 1)]
+    for path, top1 in zip(paths, (0.5, 0.75), strict=True):
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"clips": 5, "verb": {"top1": top1, "top5": None, "class_accuracy": 0.25}}))
+    found = study.section(fusions=paths, together={"both": "better + 0.5 plain"})
+    rows = table(found, "verb: runs together")
+    assert rows == {"both": ("better + 0.5 plain", 2, "62.5% (50.0–75.0)", "", "25.0% (25.0–25.0)")}
+    assert not [block for block in found.blocks if getattr(block, "caption", "").startswith("noun: runs together")]
+
+
 def test_what_a_network_costs_is_that_of_the_network(study):
     study.run("tsm")
     trained = study.train("other", 0, options())

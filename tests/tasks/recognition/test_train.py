@@ -52,6 +52,12 @@ def test_the_checkpoint_says_all_that_is_needed_to_use_it(tsm):
     assert not found.network.training
 
 
+def test_a_network_with_non_local_blocks_is_trained_and_read_again(train, tmp_path):
+    wanted = options(1, network={"backbone": "resnet50", "non_local": True}, training={"batch": 2})
+    found = read_checkpoint(train(tmp_path, wanted))
+    assert found.network.network.non_local and found.heads["verb"] == ("left", "right")
+
+
 def test_the_checkpoint_holds_no_path_and_no_time(tsm):
     text = json.dumps(about(tsm))
     assert str(tsm.parent) not in text and str(ROOT) not in text and time.strftime("%Y-") not in text

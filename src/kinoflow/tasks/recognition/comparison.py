@@ -1,8 +1,10 @@
 """Runs side by side: tables of their networks and of the clips that they tell right, and how their training went."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from kinoflow.report.results import told
+from kinoflow.report.results import at, numbers, placed, told
 from kinoflow.report.section import Block, Column, Figure, Heading, Table, Text, code
 from kinoflow.tasks.recognition import drawing, results
 from kinoflow.tasks.recognition.options import ClipTestOptions
@@ -12,6 +14,10 @@ from kinoflow.tasks.recognition.results import Run
 MAJORITY = "majority"
 VIEWS = {"one": 1, "twice": 2, "dense": 10}  # draws of segments
 TOGETHER = 3  # most heads whose losses have a panel each
+ENSEMBLES = (
+    *(Column("ensemble", "name"), Column("scores of"), Column("seeds", "number", "d")),
+    *(Column("top-1", "number"), Column("top-5", "number"), Column("mean recall of classes", "number")),
+)
 SCALES = ((10**9, "G"), (10**6, "M"), (10**3, "k"))
 
 
@@ -124,6 +130,28 @@ def _accuracy(runs: Sequence[Run], head: str) -> Table:
     highlight = (runs.index(best),) if best and len(runs) > 1 else ()
     caption = f"{head}: {clips(runs, head)} test clips, {counts} classes"
     return Table(caption, columns, tuple(rows), notes=(note,), highlight=highlight)
+
+
+def ensembles(fusions: Sequence[Path], made: Mapping[str, str], runs: Sequence[Run], head: str) -> list[Block]:
+    """Return a table of ensembles for each head that they tell, ``head`` first. made: of which runs each is the sum."""
+    seeds: dict[str, list[dict[str, Any]]] = {}
+    for (name, _), path in placed(fusions).items():
+        seeds.setdefault(name, []).append(numbers(path))
+    found: list[Block] = []
+    for of in heads(runs, head):
+        told_of = {name: [at(each, (of,)) for each in its] for name, its in seeds.items() if of in its[0]}
+        if told_of:
+            rows = tuple(_ensemble(name, made.get(name, ""), each) for name, each in told_of.items())
+            found.append(
+                Table(f"{of}: runs together", ENSEMBLES, rows, notes=("The mean over seeds, and their range.",))
+            )
+    return found
+
+
+def _ensemble(name: str, made: str, seeds: Sequence[Any]) -> tuple:
+    keys = ("top1", "top5", "class_accuracy")
+    values = ([value for each in seeds if (value := at(each, (key,))) is not None] for key in keys)
+    return (name, made, len(seeds), *(told(each) for each in values))
 
 
 def _gain(run: Run, base: Run, head: str) -> str:

@@ -52,6 +52,29 @@ def steps(segments: str | Path, videos: str | Path) -> dict[str, list[Segment]]:
     return found
 
 
+def to_test(segments: str | Path, videos: str | Path, splits: Iterable[str]) -> list[Segment]:
+    """Return the rows that are tested of these splits; of one without labels every video that is used is a clip.
+
+    Raises ConfigError if nothing is in a split.
+    """
+    labelled, whole = steps(segments, videos), whole_videos(videos)
+    for split in dict.fromkeys(splits):
+        if split in whole and split not in labelled:
+            log.info("%s: nothing is labelled, so each of its %d videos is a clip", split, len(whole[split]))
+    return chosen(whole | labelled, splits, "splits")
+
+
+def whole_videos(videos: str | Path) -> dict[str, list[Segment]]:
+    """Return a row without labels for every video that is used, by split, called as `kinoflow index` would call it."""
+    found: dict[str, list[Segment]] = {}
+    for row in read(videos, Video):
+        if row.kept:
+            end = np.inf if row.duration is None else row.start + row.duration
+            clip = Segment(segment=f"{row.video}#0000", video=row.video, start=row.start, end=end, split=row.split)
+            found.setdefault(row.split, []).append(clip)
+    return found
+
+
 def chosen(by_split: Mapping[str, list[Segment]], splits: Iterable[str], option_name: str) -> list[Segment]:
     """Return the rows of these splits; ConfigError if one of them has no row."""
     rows = []

@@ -17,6 +17,7 @@ from kinoflow.tasks.recognition import data, sampling
 from kinoflow.tasks.recognition.inputs import check_crops
 from kinoflow.tasks.recognition.measures import Outcome, check_groups, measures
 from kinoflow.tasks.recognition.options import ClipTestOptions
+from kinoflow.tasks.recognition.score_store import Scores, write_scores
 from kinoflow.tasks.recognition.scoring import Scorer, Trained, read_checkpoint, run_name
 from kinoflow.training.devices import device_of
 
@@ -60,11 +61,12 @@ def recognition_evaluate(
     frames: list[In] | None = None,
     root: Folder | None = None,
     splits: list[str] | None = None,
+    scores: Out | None = None,
     published: Out | None = None,
     device: str = "auto",
     threads: int = 1,
 ) -> None:
-    """Test trained networks on clips; several are an ensemble.
+    """Test trained networks on clips; several are an ensemble. Of a split without labels every video is a clip.
 
     models: the checkpoints, model.safetensors of recognition runs
     videos: the table of videos
@@ -75,31 +77,43 @@ def recognition_evaluate(
     frames: the shards of frames, or of flow, all of the dataset's; an ensemble of both is given both
     root: the folder of the videos, to decode frames from there in place of shards
     splits: the splits to test on; test if not given
+    scores: all scores to write, HDF5, for `kinoflow recognition-fuse`
     published: the predictions of the main head to write, as a benchmark's server reads them
     device: cpu, cuda, or auto: CUDA where there is some
     threads: clips that are worked on at once; results do not depend on it
     """
     trained = [read_checkpoint(path) for path in models]
     heads = _checked(models, trained, options)
-    rows = data.chosen(data.steps(segments, videos), splits or ("test",), "splits")
+    rows = data.to_test(segments, videos, splits or ("test",))
     how = Arithmetic(device_of(device), threads=threads)
     found = _scores(models, trained, rows, data.Sources(frames or (), root), options, how)
     together = {head: ensemble([each[head] for each in found], options.coefficients or None) for head in heads}
     outcomes = {head: _outcome(head, rows, trained[0], together[head]) for head in heads}
-    already = options.softmax or all(each.options.network.softmax_first for each in trained)
-    write(predictions, _predictions(rows, outcomes, already), Prediction)
-    write(confusion, _confusions(outcomes), Confused)
-    if published:
-        _write_published(published, rows, outcomes[heads[0]], options.published)
-    write_json(
-        metrics,
-        {
-            "clips": len(rows),
-            "models": len(models),
-            "parameters": sum(p.numel() for each in trained for p in each.network.parameters()),
-            **{head: measures(outcome, options) for head, outcome in outcomes.items()},
-        },
+    said = Scores(
+        segments=[row.segment for row in rows],
+        videos=[row.video for row in rows],
+        heads=outcomes,
+        probabilities=options.softmax or all(each.options.network.softmax_first for each in trained),
+        models=len(models),
+        parameters=sum(p.numel() for each in trained for p in each.network.parameters()),
+        test=options,
     )
+    write_results(said, metrics, predictions, confusion, published, options.published)
+    if scores:
+        write_scores(scores, said)
+
+
+def write_results(
+    said: Scores, metrics: Path, predictions: Path, confusion: Path, published: Path | None, form: str | None
+) -> None:
+    """Write what a test, or several together, have said: measures, tables, and the file for a server if asked for."""
+    rows = [Segment(segment=s, video=v, start=0, end=0) for s, v in zip(said.segments, said.videos, strict=True)]
+    write(predictions, _predictions(rows, said.heads, said.probabilities), Prediction)
+    write(confusion, _confusions(said.heads), Confused)
+    if published:
+        _write_published(published, rows, next(iter(said.heads.values())), form or "label")
+    beside = {"clips": len(rows), "models": said.models, "parameters": said.parameters}
+    write_json(metrics, beside | {head: measures(each, said.test) for head, each in said.heads.items()})
 
 
 # ---------------------------------------------------------------- before anything runs

@@ -11,7 +11,7 @@ from kinoflow.stage import In, Out
 from kinoflow.store.tables import Segment, Video, read
 from kinoflow.tasks.recognition import comparison, results
 from kinoflow.tasks.recognition.comparison import clips, count, heads, span
-from kinoflow.tasks.recognition.data import steps
+from kinoflow.tasks.recognition.data import steps, whole_videos
 from kinoflow.tasks.recognition.mistakes import confusions
 from kinoflow.tasks.recognition.options import SectionOptions
 from kinoflow.tasks.recognition.recall import bits, groups
@@ -33,6 +33,7 @@ def recognition_section(
     section: Out,
     options: SectionOptions,
     frames: list[In] | None = None,
+    fusions: list[In] | None = None,
 ) -> None:
     """Make the report's section on the recognition runs of a dataset.
 
@@ -45,6 +46,7 @@ def recognition_section(
     segments: the dataset's table of labelled segments
     section: the section file to write
     frames: shards of the dataset's frames, for pictures of clips; without them there are none
+    fusions: the measures of ensembles of these runs, at places alike
     """
     runs = results.read_runs(metrics, histories, predictions, confusion, models, options.tests)
     data = Clips(segments, videos)
@@ -58,6 +60,7 @@ def recognition_section(
         *_warnings(runs, data),
         comparison.networks(runs),
         *comparison.accuracies(runs, head),
+        *comparison.ensembles(fusions or (), options.together, runs, head),
         *groups(runs, head, lambda run: (data.training(run), data.tested(run))),
         *bits(runs, head),
         *comparison.curves(runs),
@@ -76,7 +79,7 @@ class Clips:
     """The labelled segments of a dataset, as runs use them."""
 
     def __init__(self, segments: In, videos: In):
-        self._rows = steps(segments, videos)
+        self._rows = whole_videos(videos) | steps(segments, videos)
         self._recordings = {row.video: row.recording for row in read(videos, Video)}
         self.by_name = {row.segment: row for rows in self._rows.values() for row in rows}
         self._splits = {row.segment: split for split, rows in self._rows.items() for row in rows}

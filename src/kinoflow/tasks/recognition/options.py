@@ -195,10 +195,10 @@ class ClipTestOptions(Options):
         " the property: {direction: [[roll, sweep], [drag, scrub]]}",
         "",
     )
-    published: Literal["label", "top5"] = option(
-        "label",
+    published: Literal["label", "top5"] | None = option(
+        None,
         "form of the file of predictions for a benchmark's server: label: id;label (Something-Something V1, Jester);"
-        " top5: id and the numbers of five classes (Something-Something V2)",
+        " top5: id and the numbers of five classes (Something-Something V2); empty: a study writes none",
         "",
     )
 
@@ -350,7 +350,21 @@ class RecognitionOptions(Options):
             raise ValueError(f"{key}.segments: {text}")
 
 
+class ClipFusionOptions(Options):
+    """How the scores of several tests are added."""
+
+    coefficients: tuple[Coefficient, ...] = option(
+        (),
+        "what the scores of each test are multiplied by; empty: 1 each; the sum is divided by the number of tests",
+        "",
+    )
+    published: Literal["label", "top5"] | None = option(
+        None, "form of the file of predictions for a benchmark's server, as in the options of a test", ""
+    )
+
+
 class SectionOptions(Options):
     """What the report's section says of the runs beside their results."""
 
     tests: dict[Name, ClipTestOptions] = option({}, "how each run was tested, by name", "")
+    together: dict[Name, str] = option({}, "of what each sum of runs is made, by name", "")

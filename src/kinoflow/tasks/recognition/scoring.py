@@ -26,12 +26,13 @@ from kinoflow.progress import Progress
 from kinoflow.tasks.recognition import sampling
 from kinoflow.tasks.recognition.data import Clip, by_weight
 from kinoflow.tasks.recognition.inputs import prepare_test, prepare_validation
-from kinoflow.tasks.recognition.model import Recogniser
+from kinoflow.tasks.recognition.model import Recogniser, channels_last
 from kinoflow.tasks.recognition.options import ClipTestOptions, RecognitionOptions
 from kinoflow.training import checkpoint
 
 ROOM = "recognition"
 PICTURES, ON_GPU = 64, 512  # that go through the network at once
+OF_TORCH = (".pth", ".pt", ".tar")  # ends of names, TSM's are .pth and .pth.tar
 MODES = {"one": "test", "twice": "twice", "dense": "dense"}  # of kinoflow.tasks.recognition.sampling
 
 A, B = TypeVar("A"), TypeVar("B")
@@ -67,6 +68,10 @@ class Trained:
 @checkpoint.rebuilding
 def read_checkpoint(path: Path) -> Trained:
     """Return the network of a checkpoint of this room; DataError if it is another file."""
+    if path.suffix in OF_TORCH:
+        raise DataError(
+            f"{path}: these are weights as torch writes them; make a checkpoint of TSM's with `kinoflow recognition-import`"
+        )
     tensors, about = checkpoint.read(path)
     if about.get("room") != ROOM:
         raise DataError(
@@ -76,7 +81,7 @@ def read_checkpoint(path: Path) -> Trained:
     checkpoint.load_into(network, tensors, path)
     options = check(RecognitionOptions, about["options"], str(path))
     return Trained(
-        network=network.eval().to(memory_format=torch.channels_last),  # as it was trained
+        network=channels_last(network.eval()),  # as it was trained
         options=options,
         heads={head: tuple(about["heads"][head]) for head in by_weight(options.heads)},
         training={head: tuple(counts) for head, counts in about["training"].items()},

@@ -11,7 +11,7 @@ What works along time adds nothing to names, so that TSN's weights begin a TSM, 
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -220,12 +220,13 @@ def _grouped(name: str) -> str:
 
 @dataclass(frozen=True)
 class Published:
-    """What the name of one of TSM's files says. frames, interval: of gray windows, where they are told."""
+    """What the name of one of TSM's files says. scheme: of sampling. frames, interval: of gray windows, where told."""
 
     network: NetworkOptions
     dataset: str
     kind: str
     segments: int
+    scheme: str
     frames: int
     interval: int
 
@@ -257,17 +258,24 @@ def described(name: str) -> Published:
         match["dataset"],
         _kind(match),
         int(match["segments"]),
+        "dense" if "_dense_" in rest else "uniform",
         int(frames[1]) if frames else 1,
         int(interval[1]) if interval else 0,
     )
 
 
-def published(path: Path, head: str = "action") -> tuple[Recogniser, Published]:
+def published(
+    path: Path, head: str = "action", name: str = "", one_sided: bool = False
+) -> tuple[Recogniser, Published]:
     """Return one of TSM's models with its weights, and what its name says; its classes are those of ``head``.
 
+    name: its first name, if it has another one now. one_sided: its shift is from the past only.
     Raises DataError if name and weights do not fit each other.
     """
-    about, tensors = described(_telling(path)), named(renamed(read(path)), head)
+    about, tensors = described(name or _telling(path)), named(renamed(read(path)), head)
+    if one_sided:
+        network = check(NetworkOptions, about.network.model_dump() | {"one_sided": True}, str(path))
+        about = replace(about, network=network)
     stem, last = f"{first_convolution(about.network.backbone)}.weight", f"{HEAD}{head}.weight"
     for key in (stem, last):
         if key not in tensors:
