@@ -1,7 +1,9 @@
 """What several tests share: real clips, as small as they can be, and the folder of real data where it is present."""
 
 import os
+import random
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -35,6 +37,19 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared data at {folder}: set KINOFLOW_SHARED to its place")
     return folder
+
+
+@pytest.fixture
+def port() -> int:
+    """A port of the loopback that is free, below those that the kernel gives to whoever asks for any."""
+    for number in random.SystemRandom().sample(range(10_000, 20_000), 100):
+        with socket.socket() as server:
+            try:
+                server.bind(("127.0.0.1", number))
+            except OSError:
+                continue
+            return number
+    raise RuntimeError("no port is free")
 
 
 def moving_square(frames: int, height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:

@@ -10,16 +10,6 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture
-def port() -> int:
-    """A port of the loopback that is free."""
-    import socket
-
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
-
-
 @pytest.fixture(scope="session")
 def videos(tmp_path_factory, make_video):
     """Real videos and a shard of their frames: their folder, their names, the shard."""

@@ -43,13 +43,3 @@ def in_team(size: int, port: int, work, *arguments) -> list[int]:
 def _placed(place, work, *arguments):
     os.environ |= {name: str(value) for name, value in place.items()}
     work(*arguments)
-
-
-@pytest.fixture
-def port() -> int:
-    """A port of the loopback that is free."""
-    import socket
-
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
