@@ -29,7 +29,7 @@ def read_tables(files: Files, options: PublishedOptions) -> Published:
     vocabulary = Vocabulary(sorted(names) if options.order == "sorted" else names, str(listed))
     tables = _split_files(files, stem, "csv")
     splits = {split: [_row(where, text, vocabulary) for where, text in lines(path)] for split, path in tables.items()}
-    return Published(list(vocabulary.names), splits)
+    return Published(list(vocabulary.names), splits, folders=True)
 
 
 def _row(where: str, text: str, vocabulary: Vocabulary) -> Entry:
