@@ -41,6 +41,7 @@ def _published() -> Iterator[Reader]:
     kinds = {
         "ucf101": ucf, "kinetics": k400, "kinetics_csv": {"train.csv": "a/x.mp4,waving\nb/y.mp4,cooking\n", "val.csv": "a/z.mp4,waving\n"},
         "something_v1": tables, "something_v2": objects, "hmdb51": hmdb,
+        "list_files": {"train_videofolder.txt": "one 12 1\ntwo 7 0\n", "category.txt": "resting\nwaving\n"},
     }  # fmt: skip
     for kind, files in kinds.items():
         options = PublishedOptions(kind=kind, class_count=2)

@@ -20,43 +20,61 @@ TEXTS = ("epic55_text", "epic55_history", "epic100_text", "egtea_text", "persons
 TSM = (8, 8, 0.5, 0.02, 128, (20, 40), 50, 1e-4, False)
 SOMETHING = (8, 8, 0.5, 0.01, 64, (20, 40), 50, 5e-4, False)
 TUNED = (8, 8, 0.8, 0.001, 64, (10, 20), 25, 5e-4, True)
+LSNET = (8, 8, 0.5, 0.005, 32, (20, 40), 50, 1e-4, False)
 JESTER = (8, 8, 0.5, 0.0025, 16, (20, 40), 50, 1e-4, False)
 TABLE = {
     ("tsm_kinetics", "tsm8"): TSM,
     ("tsm_kinetics", "tsm16"): (16, *TSM[1:]),
     ("tsm_kinetics", "tsm8_dense"): (*TSM[:5], (40, 80), 100, *TSM[7:]),
     ("tsm_kinetics", "tsm8_dense_nl"): (*TSM[:5], (40, 80), 100, *TSM[7:]),
+    ("tsm_kinetics", "tsm8_dense_resnext101"): (*TSM[:5], (40, 80), 100, *TSM[7:]),
+    ("tsm_kinetics", "tsm8_dense_mobilenet"): (*TSM[:5], (40, 80), 100, *TSM[7:]),
+    ("tsm_kinetics_flow", "tsm8_flow"): TSM,
     ("tsn_kinetics", "tsn5"): (5, None, *TSM[2:]),
     **{(f"tsm_something_v{v}", "tsm8"): SOMETHING for v in (1, 2)},
     **{(f"tsm_something_v{v}", "tsm16"): (16, *SOMETHING[1:]) for v in (1, 2)},
     **{(f"tsm_something_v{v}", "tsm8_resnet101"): SOMETHING for v in (1, 2)},
-    ("tsm_ucf101", "tsm8"): TUNED,
-    ("tsm_hmdb51", "tsm8"): TUNED,
+    **{(f"tsm_something_v{v}", "tsn8"): (8, None, *SOMETHING[2:]) for v in (1, 2)},
+    **{(f"lsnet_something_v{v}", "lsnet"): LSNET for v in (1, 2)},
+    **{(f"tsm_{name}", "tsm8"): TUNED for name in ("ucf101", "hmdb51")},
+    **{(f"tsm_{name}", "tsn8"): (8, None, *TUNED[2:]) for name in ("ucf101", "hmdb51")},
     ("lsnet_jester", "lsnet"): JESTER,
     ("lsnet_jester", "tsm16"): (16, *JESTER[1:]),
+    ("lsnet_jester", "tsn8"): (8, None, *JESTER[2:]),
     ("lsnet_kinetics", "gray"): (8, None, 0.5, 0.005, 32, (20, 40), 50, 1e-4, False),
     ("lsnet_ucf101", "lsnet"): (8, 8, 0.5, 0.0005, 32, (10, 20), 25, 1e-4, False),
 }
 WINDOWS = {("lsnet_jester", "lsnet"): (3, 0), ("lsnet_kinetics", "gray"): (3, 0), ("lsnet_ucf101", "lsnet"): (3, 1)}
+WINDOWS |= {(f"lsnet_something_v{v}", "lsnet"): (3, 0) for v in (1, 2)}
+BACKBONES = {"resnet101": "resnet101", "resnext101": "resnext101_32x8d", "mobilenet": "mobilenet_v2"}
 # The spec's protocols (crops, clips, full resolution), and its table g by them, in percent; "recalled" ones marked.
 ONE, TEN, DENSE, ACCURATE = (1, "one", False), (10, "one", False), (3, "dense", True), (3, "twice", True)
+THREE = (3, "one", True)
 PUBLISHED = {
     ("tsn_kinetics", "tsn5"): {(68.8, ONE), (69.9, TEN), (70.6, DENSE)},
     ("tsm_kinetics", "tsm8"): {(71.2, ONE), (72.8, TEN), (73.2, TEN)},
     ("tsm_kinetics", "tsm16"): {(72.6, ONE), (73.7, TEN)},
     ("tsm_kinetics", "tsm8_dense"): {(74.1, DENSE)},
-    ("tsm_kinetics", "tsm8_dense_nl"): {(75.6, DENSE)},
+    ("tsm_kinetics", "tsm8_dense_nl"): {(75.6, DENSE), (74.3, DENSE)},
+    ("tsm_kinetics", "tsm8_dense_resnext101"): {(76.3, DENSE)},
+    ("tsm_kinetics", "tsm8_dense_mobilenet"): {(69.5, DENSE), (68.7, DENSE)},
+    ("tsm_kinetics_flow", "tsm8_flow"): {(55.7, ONE), (79.5, ONE)},
     ("tsm_something_v1", "tsm8"): {(45.6, ONE), (47.2, ACCURATE), (47.3, ACCURATE)},
     ("tsm_something_v1", "tsm16"): {(47.2, ONE), (48.4, ACCURATE)},
     ("tsm_something_v1", "tsm8_resnet101"): {(46.9, ONE), (48.7, ACCURATE)},
-    ("tsm_something_v2", "tsm8"): {(61.2, ACCURATE), (61.7, ACCURATE)},
+    ("tsm_something_v2", "tsm8"): {(61.2, ACCURATE), (61.7, ACCURATE), (62.7, THREE)},
+    ("tsm_something_v1", "tsn8"): {(20.5, ACCURATE)},
+    ("tsm_something_v2", "tsn8"): {(30.4, ACCURATE)},
     ("tsm_something_v2", "tsm16"): {(63.1, ACCURATE)},
     ("tsm_something_v2", "tsm8_resnet101"): {(63.3, ACCURATE)},
     ("tsm_ucf101", "tsm8"): {(95.9, ONE)},
     ("tsm_hmdb51", "tsm8"): {(73.5, ONE)},
+    ("tsm_ucf101", "tsn8"): {(91.7, ONE)},
+    ("tsm_hmdb51", "tsn8"): {(64.7, ONE)},
     ("lsnet_jester", "tsm16"): {(97.0, ONE)},
+    ("lsnet_jester", "tsn8"): {(83.9, ONE)},
 }
-RECALLED = {47.3, 61.7, 95.9, 73.5, 97.0}
+RECALLED = {47.3, 61.7, 95.9, 73.5, 97.0, 20.5, 30.4, 91.7, 64.7, 83.9}
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +102,9 @@ def test_what_all_columns_of_the_table_share(studies):
             assert (training.momentum, training.clip, training.schedule, training.gamma) == (0.9, 20, "step", 0.1)
             assert training.batch == training.lr_at_batch and not training.nesterov and options.policy == "tsn"
             assert options.network.shift_place == "blockres" and options.network.consensus == "average"
-            backbone = "resnet101" if "resnet101" in run else "resnet50"
-            assert options.network.backbone == backbone
-            wanted = ("gray", *WINDOWS[name, run]) if (name, run) in WINDOWS else ("rgb", 1, 0)
+            assert options.network.backbone == BACKBONES.get(run.rpartition("_")[2], "resnet50")
+            wanted = ("flow", 5, 0) if run.endswith("_flow") else ("rgb", 1, 0)
+            wanted = ("gray", *WINDOWS[name, run]) if (name, run) in WINDOWS else wanted
             assert (options.input.kind, options.input.frames, options.input.interval) == wanted
 
 
@@ -114,7 +132,7 @@ def test_runs_of_two_studies_share_the_frames_of_a_dataset(studies):
     from kinoflow.layout import Layout
 
     folders = {name: Layout(study, {}) for name, study in studies.items() if "kinetics" in name}
-    assert len(folders) == 3
+    assert len(folders) == 4
     assert len({layout.frames["all256"].folder for layout in folders.values()}) == 1
 
 

@@ -190,10 +190,14 @@ class AnnotatedOptions(AnnotationFilesOptions):
         "jester",
         "ucf101",
         "hmdb51",
+        "list_files",
         "crosstask",
         "breakfast",
     ] = option(
-        ..., "the dataset that the annotation files belong to; kinetics_csv: lists path,label without a header", ""
+        ...,
+        "the dataset that the annotation files belong to; kinetics_csv: lists path,label without a header; list_files:"
+        " train_videofolder.txt, val_videofolder.txt, test_videofolder.txt of any dataset, and category.txt, its classes",
+        "",
     )
     split: int = option(1, "which of the three splits (ucf101, hmdb51), or of the four (breakfast)", "", ge=1, le=4)
     path: UserPath | None = option(

@@ -147,6 +147,7 @@ def test_the_official_archive_of_kinetics_has_its_classes_in_the_training_table(
         ("jester", "jester-v1-train.csv", "../1;No gesture\n", "'../1' is no id"),
         ("jester", "jester-v1-labels.csv", "No gesture\nNo gesture\n", "'No gesture' stands there twice"),
         ("something_v2", "something-something-v2-labels.json", '{"a": "0", "b": "2"}', "2 classes must have the numbers 0 to 1"),
+        ("something_v2", "something-something-v2-labels.json", '{"a": "1", "b": "0"}', "'a' is number 0 of the file"),
         ("something_v2", "something-something-v2-labels.json", "[]", "is no list of classes"),
         ("something_v2", "something-something-v2-train.json", "[{", "this is no JSON file"),
         ("something_v2", "something-something-v2-train.json", '[{"template": "a"}]', "entry 1: this is no clip"),

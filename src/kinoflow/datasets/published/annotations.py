@@ -14,8 +14,6 @@ from kinoflow.store import tables
 from kinoflow.store.files import write_text
 from kinoflow.store.tables import Probed
 
-FOLDERS = ("something_v1", "jester")  # published as folders of pictures
-
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
@@ -64,7 +62,7 @@ def annotations(
     if root and inventory:
         raise ConfigError("root and inventory exclude each other: both tell which clips there are")
     found = read_published(annotations, options)
-    place, total = _media(root, inventory, options), sum(map(len, found.splits.values()))
+    place, total = _media(root, inventory, options, found.folders), sum(map(len, found.splits.values()))
     named = {split: [(entry, place.find(entry)) for entry in entries] for split, entries in found.splits.items()}
     lost = [
         _lost(split, entry, place, found) for split, pairs in named.items() for entry, video in pairs if video is None
@@ -98,8 +96,11 @@ class _Anywhere:
     find = expected
 
 
-def _media(root: Path | None, inventory: Path | None, options: AnnotationsOptions) -> Folders | Videos | _Anywhere:
-    folders = options.media == "folders" or (options.media == "published" and options.kind in FOLDERS)
+def _media(
+    root: Path | None, inventory: Path | None, options: AnnotationsOptions, published: bool
+) -> Folders | Videos | _Anywhere:
+    """Return where clips are looked for. published: whether they are published as folders of pictures."""
+    folders = options.media == "folders" or (options.media == "published" and published)
     if inventory:
         names = [row.video for row in tables.read(inventory, Probed)]
         return Folders(inventory.parent, names) if folders else Videos(names)

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from kinoflow.datasets.published import hmdb51, kinetics, something, ucf101
+from kinoflow.datasets.published import clip_lists, hmdb51, kinetics, something, ucf101
 from kinoflow.datasets.published.entries import Published
 from kinoflow.datasets.published.files import Files
 from kinoflow.datasets.published.options import PublishedOptions
 from kinoflow.errors import DataError
 from kinoflow.progress import log
 
-# kind: (how its files are read, classes that it has)
-READERS: dict[str, tuple[Callable[[Files, PublishedOptions], Published], int]] = {
+# kind: (how its files are read, classes that it has; None: any number)
+READERS: dict[str, tuple[Callable[[Files, PublishedOptions], Published], int | None]] = {
     "kinetics": (kinetics.read, kinetics.CLASSES),
     "kinetics_csv": (kinetics.read_lists, kinetics.CLASSES),
     "something_v1": (something.read_tables, something.CLASSES["something_v1"]),
@@ -19,6 +19,7 @@ READERS: dict[str, tuple[Callable[[Files, PublishedOptions], Published], int]] =
     "jester": (something.read_tables, something.CLASSES["jester"]),
     "ucf101": (ucf101.read, ucf101.CLASSES),
     "hmdb51": (hmdb51.read, hmdb51.CLASSES),
+    "list_files": (clip_lists.read, None),
 }
 
 
@@ -30,7 +31,7 @@ def read_published(folder: Path, options: PublishedOptions) -> Published:
     """
     read, published = READERS[options.kind]
     found = read(Files(folder), options)
-    wanted = options.class_count or published
+    wanted = options.class_count or published or len(found.classes)
     if len(found.classes) != wanted:
         raise DataError(
             f"{folder}: there are {len(found.classes)} classes, and {options.kind} has {wanted};"

@@ -26,6 +26,7 @@ class Published:
     splits: dict[str, list[Entry]]  # train, validation, test: those there are, in the order of the files
     unused: int = 0  # clips that the files name, but put into no split
     listed: bool = False  # whether an annotation file already is the list of classes
+    folders: bool = False  # whether clips are published as folders of pictures
 
 
 @dataclass(frozen=True)

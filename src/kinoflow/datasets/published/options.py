@@ -8,8 +8,13 @@ from kinoflow.options import Options, PathBelow, option
 class AnnotationFilesOptions(Options):
     """Which published dataset it is, and how its annotation files are read."""
 
-    kind: Literal["kinetics", "kinetics_csv", "something_v1", "something_v2", "jester", "ucf101", "hmdb51"] = option(
-        ..., "the dataset that the annotation files belong to; kinetics_csv: lists path,label without a header", ""
+    kind: Literal[
+        "kinetics", "kinetics_csv", "something_v1", "something_v2", "jester", "ucf101", "hmdb51", "list_files"
+    ] = option(
+        ...,
+        "the dataset that the annotation files belong to; kinetics_csv: lists path,label without a header; list_files:"
+        " train_videofolder.txt, val_videofolder.txt, test_videofolder.txt of any dataset, and category.txt, its classes",
+        "",
     )
     split: int = option(1, "which of the three splits (ucf101, hmdb51)", "", ge=1, le=3)
     order: Literal["sorted", "file"] = option(
@@ -19,6 +24,13 @@ class AnnotationFilesOptions(Options):
     )
     class_count: int | None = option(
         None, "classes that there must be; empty: as many as published (Kinetics: 400)", "classes", ge=1, le=1_000_000
+    )
+    first_class: int = option(
+        0,
+        "number of the first class in list files (1 in published lists of videos, whose readers subtract it)",
+        "",
+        ge=0,
+        le=1,
     )
 
 
@@ -44,9 +56,6 @@ class ListFilesOptions(PublishedOptions):
     prefix: str = option(
         "", "text before each name; the published lists of Something v1 (and Jester) have something/v1/img/", ""
     )
-    first_class: int = option(
-        0, "number of the first class (1 in published lists of videos, whose readers subtract it)", "", ge=0, le=1
-    )
 
 
 class AnnotationsOptions(PublishedOptions):
@@ -54,7 +63,8 @@ class AnnotationsOptions(PublishedOptions):
 
     media: Literal["published", "folders", "videos"] = option(
         "published",
-        "what stands for a clip: a folder of pictures or a video file; published: folders for something_v1 and jester",
+        "what stands for a clip: a folder of pictures or a video file; published: folders for something_v1, jester and lists"
+        " of folders",
         "",
     )
 

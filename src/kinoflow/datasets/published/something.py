@@ -29,7 +29,7 @@ def read_tables(files: Files, options: PublishedOptions) -> Published:
     vocabulary = Vocabulary(sorted(names) if options.order == "sorted" else names, str(listed))
     tables = _split_files(files, stem, "csv")
     splits = {split: [_row(where, text, vocabulary) for where, text in lines(path)] for split, path in tables.items()}
-    return Published(list(vocabulary.names), splits)
+    return Published(list(vocabulary.names), splits, folders=True)
 
 
 def _row(where: str, text: str, vocabulary: Vocabulary) -> Entry:
@@ -71,7 +71,7 @@ def read_json_files(files: Files, options: PublishedOptions) -> Published:
 
 
 def _numbered(numbers: dict[str, Any], source: Path) -> list[str]:
-    """Return the names in the order of their numbers, which must be 0, 1, 2, ..."""
+    """Return the names; their numbers must be 0, 1, 2, ... in the order of the file."""
     wanted = {str(i) for i in range(len(numbers))}
     given = {str(number): name for name, number in numbers.items()}
     if given.keys() != wanted:
@@ -79,7 +79,13 @@ def _numbered(numbers: dict[str, Any], source: Path) -> list[str]:
         raise DataError(
             f"{source}: {len(numbers)} classes must have the numbers 0 to {len(numbers) - 1}; look at {odd!r}"
         )
-    return [given[str(i)] for i in range(len(given))]
+    for place, (number, name) in enumerate(given.items()):
+        if number != str(place):
+            raise DataError(
+                f"{source}: the class {name!r} is number {place} of the file, but has the number {number}; numbers follow"
+                " the order of the published file: fetch it again"
+            )
+    return list(given.values())
 
 
 def _answers(path: Path | None, vocabulary: Vocabulary) -> dict[str, int]:
