@@ -6,7 +6,7 @@ beside it, in ``data/<dataset>/contents.json``. Nothing here depends on where fo
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +154,7 @@ class Run:
     dataset: Dataset | None
     reads: dict[int | None, Shards]  # by seed, where each has its own; None: for all of them. Empty: no shards
     released: "Table | None" = None  # the release that it reads, in place of a dataset's tables, shards and sets
+    elsewhere: "dict[str, Run]" = field(default_factory=dict)  # the same by its further tests of another dataset
 
     def shards(self, seed: int) -> Shards | None:
         """Return the shards that one seed reads; None if it reads none."""
@@ -210,7 +211,11 @@ class Layout:
             found = {None: shards[read]}
         else:
             found = {seed: each for (key, seed), each in shards.items() if key == read}
-        return Run(room, name, options, subject or dataset.name, dataset, found)
+        run = Run(room, name, options, subject or dataset.name, dataset, found)
+        for test, other in getattr(options, "tests", {}).items():
+            if frames := self.frames.get(getattr(other, "frames", None)):
+                run.elsewhere[test] = replace(run, dataset=frames.dataset, reads={None: frames}, elsewhere={})
+        return run
 
     def _actions(self, name: str, run: ActionsRun) -> Table:
         made = resolved(run, ("dataset", "path"))

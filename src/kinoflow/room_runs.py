@@ -13,7 +13,7 @@ from kinoflow.tasks.abstraction.options import (
     SetsOptions,
     TaxonomyOptions,
 )
-from kinoflow.tasks.alignment.options import AlignmentOptions, AlignmentTestOptions
+from kinoflow.tasks.alignment.options import AlignmentOptions, FurtherTestOptions
 from kinoflow.tasks.anticipation.options import AnticipationOptions, AnticipationTestOptions, FusionOptions
 from kinoflow.tasks.anticipation.text_options import (
     CombineOptions,
@@ -138,7 +138,7 @@ class AlignmentRun(Seeded, AlignmentOptions):
         None, "the run whose network the backbone begins with, in place of network.weights", ""
     )
     initial: RunWeights | None = option(None, "the alignment run whose whole network this one begins with", "")
-    tests: dict[Name, AlignmentTestOptions] = option({}, "further tests of the same weights, by name", "")
+    tests: dict[Name, FurtherTestOptions] = option({}, "further tests of the same weights, by name", "")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -147,6 +147,11 @@ class AlignmentRun(Seeded, AlignmentOptions):
             raise ValueError(f"{given[1]}: with {given[0]}, leave {given[1]} out")
         if given and (given[0] == "features") != (self.network.backbone == "features"):
             raise ValueError(f"network.backbone: with {given[0]} it cannot be {self.network.backbone!r}")
+        elsewhere = [name for name, test in self.tests.items() if test.frames is not None]
+        if elsewhere and self.network.backbone == "features":
+            raise ValueError(
+                f"tests.{elsewhere[0]}.frames: a network that reads features (network.backbone) needs none"
+            )
         if self.weights and self.network.weights != "none":
             raise ValueError("weights: with network.weights, leave weights out")
         if self.weights and self.initial:

@@ -24,6 +24,7 @@ FILES = (
     *("actions", "folder", "language", "recipes", "records", "sets", "released", "validation_sets"),
     *("teacher", "teachers", "toy"),
 )
+ELSEWHERE = ("frames", "test_on", "sets")  # of a further test: what it reads stands in its inputs and flags
 RELEASED_SETS = ("train.json", "test.json", "rankings.json")  # rankings are sets with an odd one, too
 TABLES = {
     "actions": "actions",
@@ -288,7 +289,7 @@ class Runs:
 
         def text(wildcards: Any) -> str:
             options = self._run(room, wildcards).options
-            return resolved(options.tests[wildcards.test[1:]] if wildcards.test else options.test, ("test_on",))
+            return resolved(options.tests[wildcards.test[1:]] if wildcards.test else options.test, ELSEWHERE)
 
         return text
 
@@ -358,15 +359,27 @@ class Runs:
         return flag
 
     def splits(self, room: str) -> Callable[[Any], str]:
-        """Return the splits that a run is tested on, or those of the further test that ``{test}`` names."""
+        """Return the splits that a run is tested on; those of a further test, where it names its own."""
 
         def text(wildcards: Any) -> str:
             options = self._student(room, wildcards).options
-            name = getattr(wildcards, "test", "").removeprefix("-")
-            own = getattr(options.tests[name], "test_on", ()) if name and room != "fusions" else ()
+            own = getattr(self._further(options, wildcards), "test_on", None)
             return " ".join(map(shlex.quote, own or options.test_on))
 
         return text
+
+    def apart(self, room: str) -> Callable[[Any], str]:
+        """Return the flag that says which clips a further test compares apart from others; none where the run says it."""
+
+        def flag(wildcards: Any) -> str:
+            sets = getattr(self._further(self._run(room, wildcards).options, wildcards), "sets", None)
+            return f"--sets {sets}" if sets else ""
+
+        return flag
+
+    def _further(self, options: Any, wildcards: Any) -> Any:
+        """Return the options of the further test that ``{test}`` names; None for the main one."""
+        return getattr(options, "tests", {}).get(getattr(wildcards, "test", "")[1:])
 
     def threads(self, room: str) -> Callable[[Any], int]:
         """Return the threads that a run's training asks for."""
@@ -390,7 +403,8 @@ class Runs:
         return self._runs["anticipation", run.options.runs[0]] if room == "fusions" else run
 
     def _run(self, room: str, wildcards: Any) -> Run:
-        return self._runs[room, wildcards.run]
+        run = self._runs[room, wildcards.run]
+        return run.elsewhere.get(getattr(wildcards, "test", "")[1:], run)
 
 
 def joined(*texts: Callable[..., str]) -> Callable[..., str]:

@@ -198,6 +198,9 @@ class Study(Options):
         for name, run in self.alignment.items():
             for key, room in (("weights", "recognition"), ("initial", "alignment")):
                 self._begins(f"alignment.{name}", run, key, room)
+            for test, options in run.tests.items():
+                if options.frames is not None:
+                    checks.refer(f"alignment.{name}.tests.{test}.frames", options.frames, self.frames)
         return self
 
     @model_validator(mode="after")

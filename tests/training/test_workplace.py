@@ -1,10 +1,11 @@
 """A workplace belongs to its inputs and identity; it stays after a failure and goes after a success."""
 
+import json
 import os
 
 import pytest
 
-from kinoflow.training.workplace import workplace
+from kinoflow.training.workplace import SNAPSHOT, workplace
 
 
 @pytest.fixture
@@ -39,6 +40,40 @@ def test_another_training_finds_nothing_and_removes_what_was_left(tmp_path, inpu
     identity = {"options": ("{1}", 0), "seed": ("{}", 1)}.get(changed, ("{}", 0))
     with workplace(tmp_path / "work", inputs, *identity) as other:
         assert other != place and list((tmp_path / "work").iterdir()) == [other] and not list(other.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "seed", "said"),
+    [
+        ({"training": {"epochs": 4, "clip": 1.0}, "only": ["a"]}, 0, "training.epochs (3, now 4)"),
+        ({"training": {"epochs": 3}, "only": []}, 0, "only (['a'], now []), training.clip (1.0, now none)"),
+        ({"training": {"epochs": 3, "clip": 1.0}, "only": ["a"]}, 1, "its seed, inputs or code differ"),
+    ],
+)
+def test_what_differs_is_told_before_a_state_goes(tmp_path, inputs, caplog, options, seed, said):
+    before = {"training": {"epochs": 3, "clip": 1.0}, "only": ["a"]}
+    failed(tmp_path / "work", inputs, json.dumps(before), 0)
+    with workplace(tmp_path / "work", inputs, json.dumps(before), 0):
+        assert not caplog.records
+        failed(tmp_path / "other", inputs, json.dumps(before), 0)
+    with workplace(tmp_path / "other", inputs, json.dumps(options), seed):
+        (record,) = caplog.records
+    assert record.levelname == "WARNING" and said in record.getMessage()
+    assert "the training that was stopped is given up" in record.getMessage()
+
+
+def test_nothing_is_told_where_nothing_was_saved(tmp_path, inputs, caplog):
+    with pytest.raises(KeyboardInterrupt), workplace(tmp_path / "work", inputs, '{"a": 1}'):
+        raise KeyboardInterrupt
+    with workplace(tmp_path / "work", inputs, '{"a": 2}'):
+        assert not caplog.records
+
+
+def test_without_a_snapshot_it_is_told_that_something_differs(tmp_path, inputs, caplog):
+    place = failed(tmp_path / "work", inputs, '{"a": 1}')
+    (place / SNAPSHOT).write_bytes(b"\xff")  # cut short by a power failure
+    with workplace(tmp_path / "work", inputs, '{"a": 2}'):
+        assert "its options, seed, inputs or code differ" in caplog.text
 
 
 def test_nothing_is_left_after_success(tmp_path, inputs):

@@ -1,9 +1,14 @@
 """The studies of CARL and its rivals: their hyper-parameters are those of the spec's section 5, its figures those of section 7."""
 
+from types import SimpleNamespace
+
 import pytest
 from tests.conftest import ROOT
 
 from kinoflow import config
+from kinoflow.layout import Layout, index_table
+from kinoflow.runs import Runs
+from kinoflow.tasks.alignment.options import AlignmentTestOptions
 
 STUDIES = ROOT / "workflow" / "studies" / "carl"
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
@@ -118,7 +123,8 @@ def test_pictures_vary_as_each_algorithm_has_it(studies):
 def test_each_is_tested_as_its_dataset_is_and_so_while_it_trains(studies):
     strides = {"pouring": 5, "penn": 2}
     for (name, run), options in runs_of(studies).items():
-        assert options.validate_on == options.test_on == ("validation",)
+        own = ("train",) if (name, run) == ("scl_k400", "scl") else ("validation",)
+        assert options.test_on == own and options.validate_on == (own if own == ("validation",) else ())
         assert options.validation.model_dump() == options.test.model_dump(exclude={"pixels"})
         assert (options.sets == "task") == ("penn" in name or "penn" in run)
         stride = next((stride for part, stride in strides.items() if part in name or part in run), None)
@@ -128,6 +134,27 @@ def test_each_is_tested_as_its_dataset_is_and_so_while_it_trains(studies):
             assert (options.test.tasks, options.test.probe.learning_rate) == (("probe",), rate)
             assert (options.test.probe.epochs, options.test.probe.batch) == (100, 10)
         assert run != "scl" or name != "scl_k400" or options.test.most == 100  # pairs of 20,000 clips are too many
+
+
+def test_kinetics_is_trained_on_without_labels_and_tested_on_penn_s_actions(studies):
+    study = studies["scl_k400"]
+    run = study.alignment["scl"]
+    (test,) = run.tests.values()
+    assert study.frames[run.frames].dataset == "kinetics400" and study.frames[test.frames].dataset == "penn_action"
+    assert (run.train_on, test.test_on, test.sets, test.stride) == (("train",), ("validation",), "task", 2)
+    layout = Layout(study, {})
+    runs, wildcards = Runs(layout), SimpleNamespace(run="scl", seed="0", test="-penn")
+    main = SimpleNamespace(run="scl", seed="0", test="")
+    penn, kinetics = (study.frames[name] for name in (test.frames, run.frames))
+    assert runs.frames("alignment")(wildcards) == layout.frames[test.frames].files
+    assert runs.frames("alignment")(main) == layout.frames[run.frames].files and penn.dataset != kinetics.dataset
+    for table in ("videos", "segments"):
+        assert runs.table("alignment", table)(wildcards) == index_table(layout.datasets["penn_action"], table)
+        assert runs.table("alignment", table)(main) == index_table(layout.datasets["kinetics400"], table)
+    assert (runs.splits("alignment")(wildcards), runs.splits("alignment")(main)) == ("validation", "train")
+    assert (runs.apart("alignment")(wildcards), runs.apart("alignment")(main)) == ("--sets task", "")
+    told = AlignmentTestOptions.model_validate_json(runs.test("alignment")(wildcards))
+    assert (told.stride, told.fractions, told.chunk) == (2, (1.0,), 1000)
 
 
 def test_gym288_differs_in_its_labels_alone(studies):

@@ -49,12 +49,13 @@ rule alignment_evaluate:
         code=flow.code("kinoflow.tasks.alignment.evaluate:alignment_evaluate"),
         options=flow.runs.test("alignment"),
         splits=flow.runs.splits("alignment"),
+        apart=flow.runs.apart("alignment"),
         files=runs.flags,
         start=flow.runs.start("alignment"),
         weights=flow.runs.start_flag("alignment"),
         root=flow.runs.root("alignment"),
     shell:
-        "python -m kinoflow alignment-evaluate {params.files} {params.root} {params.weights} --splits {params.splits}"
+        "python -m kinoflow alignment-evaluate {params.files} {params.root} {params.weights} {params.apart} --splits {params.splits}"
         " --metrics {output.metrics} --predictions {output.predictions} --embeddings {output.embeddings}"
         " --first {output.first} --options {params.options:q} --code {params.code} --log {log}"
 

@@ -1,22 +1,26 @@
 """A folder beside the outputs where a training keeps its state, so that the same command continues it."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from kinoflow.progress import log
 from kinoflow.store.files import key_of
+
+SNAPSHOT = "identity.json"  # of a training that was stopped: what its state is of
 
 
 @contextmanager
 def workplace(folder: str | os.PathLike, inputs: Iterable[str | os.PathLike], *identity: Any) -> Iterator[Path]:
     """Give a folder below ``folder`` that belongs to these inputs and this identity (options, seed, code: JSON values).
 
-    What stands beside it is of other options, code or inputs and goes. ``folder`` goes when the block ends well; it stays
-    when the block fails or is killed. Inputs are known by name, size and time. Under torchrun only the first process
-    makes and removes.
+    What stands beside it is of other options, code or inputs; it goes, after it is told which options differ (of a training
+    that was killed at once: that something does). ``folder`` goes when the block ends well; it stays when the block fails or
+    is killed. Inputs are known by name, size and time. Under torchrun only the first process makes and removes.
     """
     folder = Path(folder)
     seen = [(os.fsencode(path).hex(), Path(path).stat()) for path in inputs]
@@ -26,7 +30,50 @@ def workplace(folder: str | os.PathLike, inputs: Iterable[str | os.PathLike], *i
     if first:
         mine.mkdir(parents=True, exist_ok=True)
         for other in set(folder.iterdir()) - {mine}:
+            _tell(other, identity)
             shutil.rmtree(other) if other.is_dir() and not other.is_symlink() else other.unlink()
-    yield mine
+    try:
+        yield mine
+    except BaseException:
+        with suppress(OSError):
+            if first:
+                (mine / SNAPSHOT).write_text(json.dumps(identity), encoding="utf-8")
+        raise
     if first:
         shutil.rmtree(folder)
+
+
+def _tell(place: Path, identity: tuple[Any, ...]) -> None:
+    """Say how a training that left its state in ``place`` differs from the one of this identity."""
+    if not place.is_dir() or not {path.name for path in place.iterdir()} - {SNAPSHOT}:
+        return
+    try:
+        was = _options(json.loads((place / SNAPSHOT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # killed at once, without a snapshot
+        said = "its options, seed, inputs or code differ"
+    else:
+        now = _options(identity)
+        changed = [key for key in sorted({*was, *now}) if was.get(key) != now.get(key)]
+        pairs = ", ".join(f"{key} ({was.get(key, 'none')}, now {now.get(key, 'none')})" for key in changed)
+        said = f"these options differ: {pairs}" if changed else "its seed, inputs or code differ"
+    log.warning("%s: the training that was stopped is given up, and begins anew: %s", place.parent, said)
+
+
+def _options(identity: Any) -> dict[str, Any]:
+    """Return the options in an identity, by their dotted names: those of its parts that are JSON mappings."""
+    found: dict[str, Any] = {}
+    for part in identity:
+        try:
+            values = json.loads(part) if isinstance(part, str) else None
+        except ValueError:
+            continue
+        if isinstance(values, dict):
+            found |= _flat(values)
+    return found
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found

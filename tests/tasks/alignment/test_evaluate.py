@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.tasks.alignment.discs import PHASES, options
 
-from kinoflow.errors import DataError
+from kinoflow.errors import ConfigError, DataError
 from kinoflow.metrics.alignment import kendalls_tau
 from kinoflow.options import resolved
 from kinoflow.store import shards, tables
@@ -196,6 +196,16 @@ def test_sets_are_tested_apart_and_averaged(train, discs, tmp_path):
     for keys in (("tau", "test"), ("retrieval", "5")):
         parts = [found["sets"][name][keys[0]][keys[1]] for name in ("even", "odd")]
         assert found[keys[0]][keys[1]] == pytest.approx(np.mean(parts))
+
+
+def test_a_test_may_say_which_clips_are_apart(scl, discs, tmp_path):
+    rows = tables.read(discs.videos, Video)
+    tasked = [Video(**{**vars(row), "task": "even" if i % 2 == 0 else "odd"}) for i, row in enumerate(rows)]
+    tables.write(tmp_path / "v.csv", tasked, Video)
+    found = evaluate(scl, discs, tmp_path, videos=tmp_path / "v.csv", sets="task")
+    assert set(found["sets"]) == {"even", "odd"} and read_checkpoint(scl).options.sets == "none"
+    with pytest.raises(ConfigError, match="--sets: 'noun' is not allowed: give task or none"):
+        evaluate(scl, discs, tmp_path, sets="noun")
 
 
 def test_the_linear_probe_is_measured_on_demand(scl, discs, tmp_path):

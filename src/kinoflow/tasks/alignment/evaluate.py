@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from kinoflow.errors import ConfigError
 from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.metrics import alignment as metrics_of
 from kinoflow.options import resolved
@@ -18,7 +19,7 @@ from kinoflow.tasks.alignment import data
 from kinoflow.tasks.alignment.data import Clip, Sources
 from kinoflow.tasks.alignment.embed import Embedder, read_checkpoint, run_name, untrained, write_embeddings
 from kinoflow.tasks.alignment.measures import Numbers, Side, mean, measures, over, tau_by_clip
-from kinoflow.tasks.alignment.options import AlignmentTestOptions, MeasuringOptions
+from kinoflow.tasks.alignment.options import AlignmentOptions, AlignmentTestOptions, MeasuringOptions
 from kinoflow.training.devices import device_of
 
 DIGITS = 6  # of numbers in tables
@@ -61,6 +62,7 @@ def alignment_evaluate(
     root: Folder | None = None,
     weights: In | None = None,
     splits: list[str] | None = None,
+    sets: str = "",
     device: str = "auto",
     code: str = "",
 ) -> None:
@@ -78,13 +80,14 @@ def alignment_evaluate(
     root: the folder of the videos, to decode frames from there in place of shards
     weights: the file of weights that the training began with, if one was given to it
     splits: the splits to test on; test if not given
+    sets: the clips that are tested apart from others: task (those of one task of the video) or none; as trained if not given
     device: cpu, cuda, or auto: CUDA where there is some
     code: fingerprint of the stage's code; found out if not given
     """
     trained = read_checkpoint(model)
     inputs = [*(frames or ()), *(features or ())]
     source = data.sources(trained.options, frames or (), features or (), root, trained.frames)
-    by_split = data.clips(segments, videos, source.read, trained.options)
+    by_split = data.clips(segments, videos, source.read, _apart(trained.options, sets))
     train = data.some(data.chosen(by_split, trained.options.train_on, "train_on"), options.most)
     test = data.some(data.chosen(by_split, splits or ("test",), "splits"), options.most)
     how, both = Arithmetic(device_of(device)), {clip.name: clip for clip in (*train, *test)}
@@ -112,6 +115,13 @@ def alignment_evaluate(
     sets = {"sets": {name: numbers for name, numbers in own.items() if name}}
     write(predictions, rows, ClipResult)
     write_json(metrics, counts | size | whole | baselines | {"over": over(whole, baselines)} | sets)
+
+
+def _apart(options: AlignmentOptions, sets: str) -> AlignmentOptions:
+    """Return the options with which clips are made, their sets those of a test where it names them."""
+    if sets not in ("", "none", "task"):
+        raise ConfigError(f"--sets: {sets!r} is not allowed: give task or none")
+    return options.model_copy(update={"sets": sets}) if sets else options
 
 
 def _pixels(clips: Mapping[str, Clip], source: Sources, options: AlignmentTestOptions) -> Callable[[Clip], np.ndarray]:

@@ -289,6 +289,20 @@ class AlignmentTestOptions(MeasuringOptions):
     pixels: int = option(8, "raw pixels are compared on pictures of so many rows and columns", "pixels", ge=1, le=256)
 
 
+class FurtherTestOptions(AlignmentTestOptions):
+    """A further test of the same weights, of other clips where it says so."""
+
+    frames: Name | None = option(
+        None, "the shards to test on in place of the run's, those of another dataset for example: a key of frames", ""
+    )
+    test_on: tuple[str, ...] | None = option(
+        None, "splits that are tested on; empty: as the run says", "", min_length=1
+    )
+    sets: Literal["none", "task"] | None = option(
+        None, "clips that are tested apart from others; empty: as the run says", ""
+    )
+
+
 class AlignOptions(Options):
     """How videos are aligned with a network."""
 
