@@ -58,6 +58,21 @@ def test_no_row_is_made_of_more_steps_than_the_student_was_trained_with(world, s
         assert np.allclose(found[t], wanted.numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("observed", [3.0, 2.6])
+def test_rows_are_of_the_window_that_is_observed(world, train, tmp_path, observed):
+    trained = read_checkpoint(model := train(tmp_path, options(2, sampling={"observed": observed})))
+    found = extract(tmp_path, world, model)
+    rows, times = found.rows("v00.mp4"), found.times("v00.mp4")
+    source = data.source(trained.options, tiny.CLASSES, world.rows, world.features, None, None)
+    reader = data.Reader(source, trained.options, world.rows, (), False)
+    for i in range(len(times)):
+        seen = reader.seen("v00.mp4", times[i] - observed, times[i])
+        assert seen.length == min(i + 1, 3)
+        with torch.no_grad():
+            told = trained.network(torch.from_numpy(seen.x[None, : seen.length])).future[0].numpy()
+        assert np.allclose(rows[i], told, atol=1e-5)
+
+
 @pytest.mark.parametrize("every", [1.0, 0.7])
 def test_a_student_of_single_frames_sees_the_frames_of_each_moment(world, train, tmp_path, every):
     sampling = {"gap": 1.0, "observed": 6.0, "read": "frames", "rate": 2.0, "steps": 6}

@@ -83,9 +83,18 @@ def of_frames(train, tmp_path_factory):
     return train(tmp_path_factory.mktemp("of-frames"), options(20, window="gap", sampling=sampling))
 
 
-@pytest.mark.parametrize("reads", ["means", "frames"])
-def test_dense_answers_are_those_of_the_same_moments(world, student, of_frames, tmp_path, reads):
-    model = student if reads == "means" else of_frames
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"sampling": {"observed": 3.0}},  # fewer than the eight steps that there is room for
+        {"sampling": {"observed": 2.6}},  # the earliest step is cut short
+        {"sampling": {"observed": 3.0}, "network": {"aggregator": "transformer"}},
+        {"window": "gap", "sampling": {"observed": 6.0, "read": "frames", "rate": 1.0}},
+    ],
+)
+def test_dense_answers_are_those_of_the_same_moments(world, train, tmp_path, more):
+    model = train(tmp_path, options(4, **more))
     dense = told(tmp_path, world.features[:1], model, dense=True, top=6)
     for at in (1.0, 3.0, 7.0, 12.0):
         alone = {each["video"]: each for each in told(tmp_path, world.features[:1], model, at=at, top=6)}

@@ -41,17 +41,21 @@ def whole(model: Student, x: Tensor) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def sliding(model: Student, x: Tensor, steps: int, together: int = TOGETHER) -> dict[str, Tensor]:
+def sliding(
+    model: Student, x: Tensor, steps: int, together: int = TOGETHER, filled: int | None = None
+) -> dict[str, Tensor]:
     """Return the scores {target: (T, C)} after every step of a video x (T, D), from the last ``steps`` steps each.
 
-    A network that joins groups of steps gets whole windows: the first step stands for what is missing before it.
+    A network that joins groups of steps gets whole windows, of ``filled`` steps (None: ``steps``): the first step stands for
+    what is missing before it.
     """
     found: dict[str, list[Tensor]] = {}
     full = model.aggregator.group != 1
+    width = filled or steps if full else steps
     for ends in torch.arange(1, len(x) + 1).split(together):
         lengths = ends.clamp(max=steps)
-        starts = ends - (torch.full_like(ends, steps) if full else lengths)
-        places = (starts[:, None] + torch.arange(steps)).clamp(min=0)
+        starts = ends - (torch.full_like(ends, width) if full else lengths)
+        places = torch.maximum(starts[:, None] + torch.arange(width), (ends - lengths)[:, None])
         places = torch.minimum(places, ends[:, None] - 1)  # what fills up behind is never looked at
         even = full or bool((lengths == steps).all())
         said = model(x[places], None if even else lengths.to(x.device))

@@ -115,7 +115,7 @@ class Steps:
     def rows(self, video: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the features of a video (T, D) and the time at which each is known, (T,) seconds.
 
-        A row is what the student makes of the last ``sampling.steps`` steps, or of all where there are fewer, as in training.
+        A row is what the student makes of the window that ends there, as in training: of ``sampling.steps`` steps at most.
         """
         by_frames = self.trained.options.sampling.read == "frames"
         found, times = self._of_frames(video) if by_frames else self._of_means(video)
@@ -126,12 +126,17 @@ class Steps:
         edges = windows.steps_forward(self._end(video), of.step_seconds)
         if len(edges) < 2:
             return np.zeros((0, self.width), np.float32), np.zeros(0)
-        x = torch.from_numpy(means(*self.source.rows(video), edges, video)[0])
-        times = edges[-len(x) :]
-        begun = self._made(x[None, : of.steps])[0]
-        if len(x) <= of.steps:
+        rows, all_times = self.source.rows(video)
+        x = torch.from_numpy(means(rows, all_times, edges, video)[0])
+        times, most = edges[-len(x) :], windows.whole_steps(of.observed, of.step_seconds, of.steps)
+        if most is None:
+            seen = (windows.steps_back(at - of.observed, at, of.step_seconds, of.steps) for at in times.tolist())
+            alone = (torch.from_numpy(means(rows, all_times, own, video)[0]) for own in seen)
+            return np.concatenate([self._made(each[None])[:, -1] for each in alone]), times
+        begun = self._made(x[None, :most])[0]
+        if len(x) <= most:
             return begun, times
-        later = x.unfold(0, of.steps, 1)[1:].transpose(1, 2)  # (T - steps, steps, D)
+        later = x.unfold(0, most, 1)[1:].transpose(1, 2)  # (T - most, most, D)
         return np.concatenate([begun, self._last(later)]), times
 
     def _of_frames(self, video: str) -> tuple[np.ndarray, np.ndarray]:

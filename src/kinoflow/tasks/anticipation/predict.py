@@ -234,23 +234,24 @@ class Anticipator:
         edges = windows.steps_forward(end, seconds)
         if len(edges) < 2:
             return [Answer(video, None, f"it is shorter than a step of {seconds:g} s")]
-        if of.read == "frames":
+        most = windows.whole_steps(of.observed, seconds, of.steps)
+        if of.read == "frames" or most is None:
             return [self._alone(video, rows, times, at) for at in edges[1:].tolist()]
         x, _, _ = means(rows, times, edges, video)
         model, steps = self.trained.network, torch.from_numpy(x).to(self.scorer.how.device)
         try:
             dense.check_causal(model)
-            fits = len(x) <= of.steps
+            fits = len(x) <= most
         except ConfigError:
             fits = False
-        found = dense.whole(model, steps) if fits else dense.sliding(model, steps, of.steps)
+        found = dense.whole(model, steps) if fits else dense.sliding(model, steps, most, filled=of.steps)
         scores = found["action"].float().cpu().numpy()
         return [
             Answer(video, float(at), "", self._guesses(own)) for at, own in zip(edges[-len(x) :], scores, strict=True)
         ]
 
     def _alone(self, video: str, rows: np.ndarray, times: np.ndarray, at: float) -> Answer:
-        """Return what is told of one moment by the frames of its own window: those of the moments before do not lie on them."""
+        """Return what is told of one moment by its own window, whose steps may lie elsewhere than those of the others."""
         try:
             return Answer(video, at, "", self._guesses(self._at(video, rows, times, at)))
         except DataError as error:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from kinoflow.tasks.anticipation import windows
 from kinoflow.tasks.anticipation.data import Reader
@@ -28,16 +27,14 @@ def rolled_out(scorer: Scorer, reader: Reader, video: str, start: float, end: fl
     Every step's features go through the classifier as those of the next action do. Empty for a head that does not roll out.
     Raises DataError if there are no features in the window.
     """
-    seen, network = reader.seen(video, start, end), scorer.network
-    said = scorer.said(seen.x[None], np.array([seen.length]))
-    if said.forecast.rolled is None or said.forecast.rolled.shape[1] == 1:
+    seen = reader.seen(video, start, end)
+    scores = scorer.later(scorer.said(seen.x[None], np.array([seen.length])))
+    if scores is None or len(scores[0]) == 1:
         return []
-    with torch.inference_mode():
-        scores = network.told(said.forecast.rolled[0])["action"].float().cpu().numpy()
     of = reader.options.sampling
-    steps = steps_after(of, start, end, len(scores))
+    steps = steps_after(of, start, end, len(scores[0]))
     done = [_done(reader, video, first, last) for first, last in steps]
-    return [Later(float(a), float(b), own, k) for (a, b), own, k in zip(steps, scores, done, strict=True)]
+    return [Later(float(a), float(b), own, k) for (a, b), own, k in zip(steps, scores[0], done, strict=True)]
 
 
 def steps_after(of: SamplingOptions, start: float, end: float, count: int) -> np.ndarray:

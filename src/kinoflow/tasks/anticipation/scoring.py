@@ -126,3 +126,10 @@ class Scorer:
         )
         with torch.inference_mode():
             return self.network(torch.from_numpy(x).to(self.how.device), whole, maps)
+
+    def later(self, said: Said) -> np.ndarray | None:
+        """Return the scores (B, k, C) of actions of the steps that were rolled out; None: the head does not roll out."""
+        if said.forecast.rolled is None:
+            return None
+        with torch.inference_mode():
+            return self.network.told(said.forecast.rolled)["action"].float().cpu().numpy()

@@ -137,6 +137,12 @@ def steps_back(start: float, end: float, seconds: float, most: int) -> np.ndarra
     return np.maximum(edges, begin)
 
 
+def whole_steps(observed: float, seconds: float, most: int) -> int | None:
+    """Return how many steps a window of ``observed`` seconds holds, ``most`` at most; None if its earliest is cut short."""
+    count = min(max(math.ceil(observed / seconds - 1e-9), 1), most)
+    return count if count * seconds <= observed + 1e-9 * seconds * count else None
+
+
 def steps_forward(end: float, seconds: float) -> np.ndarray:
     """Return the edges (n + 1,) of the whole steps of ``seconds`` from 0 to ``end``: where a video is told step by step."""
     return seconds * np.arange(math.floor(end / seconds + 1e-9) + 1)
