@@ -203,7 +203,12 @@ def test_teachers_of_words_are_tested_on_what_chose_nothing_and_stand_beside_the
         study = config.load([STUDIES / f"{name}.yaml"], {}, ROOT / "workflow/datasets")
         beside = {claim.treatment for claim in study.claims.values() if claim.against.startswith("ngram.")}
         for run, options in study.teachers.items():
-            assert not set(options.train_on) & set(options.test_on) and not options.validate_on
+            assert not set(options.train_on) & set(options.test_on)
+            assert options.validate_on == options.test_on  # watched: every epoch, and before the first step ...
+            assert (options.training.keep, options.training.schedule) == (
+                "last",
+                "one_cycle",
+            )  # ... but choosing nothing
             summed = {each for each, summary in study.summaries.items() if run in summary.runs}
             assert name == "epic55_history" or ({run} | summed) & beside
 
