@@ -1,6 +1,7 @@
 """Every network gives one finite vector a clip, of the width that its classifier reads, and any layer can be taken."""
 
 import copy
+import dataclasses
 import functools
 from unittest import mock
 
@@ -10,6 +11,7 @@ from torch import nn
 from torch.nn.functional import linear
 
 from kinoflow.errors import ConfigError
+from kinoflow.features import bn_inception
 from kinoflow.features.backbones import CLASSIFIERS, Backbone, build, is_video, member, names, usual_pictures
 from kinoflow.features.small import Small
 from kinoflow.features.weights import drawn
@@ -30,6 +32,7 @@ QUICK = {
     "swin3d_t": (32, 4, 768),
     "r3d_18": (32, 4, 512),
     "resnet3d50": (32, 4, 2048),
+    "bn_inception": (64, 0, 1024),
 }
 MEMORY = 8000  # MB that a network of the long test may take
 
@@ -126,8 +129,19 @@ def test_a_wrong_name_is_answered_with_the_nearest_ones():
 def test_wrong_weights_are_answered_with_those_that_there_are():
     with pytest.raises(ConfigError, match=r"resnet50 has no weights 'V9'.*IMAGENET1K_V1, IMAGENET1K_V2"):
         member("resnet50", "V9")
-    with pytest.raises(ConfigError, match="small"):
-        member("small", "DEFAULT")
+    for name in ("small", "bn_inception"):
+        with pytest.raises(ConfigError, match=f"torchvision has none for the network '{name}'"):
+            member(name, "DEFAULT")
+
+
+def test_bn_inception_reads_blue_first_and_values_up_to_255():
+    """The published network: pictures of OpenCV, less 104, 117, 128."""
+    net, frames = network("bn_inception"), torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8)
+    blue_first = frames.flip(3).permute(0, 3, 1, 2).float() - torch.tensor([104.0, 117.0, 128.0]).view(3, 1, 1)
+    with torch.no_grad():
+        expected = bn_inception.run(net, blue_first).mean((2, 3))
+        found = Backbone(net)(dataclasses.replace(usual_pictures("bn_inception"), resize=None)(frames))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -56,5 +56,7 @@ def test_time_counts_in_a_clip():
 
 def test_it_has_no_weights_of_torchvision():
     options = FeaturesOptions(source="video", backbone="resnet3d50", weights="torchvision:DEFAULT")
-    with pytest.raises(ConfigError, match="torchvision has none for the network 'resnet3d50'; give none or a file"):
+    with pytest.raises(
+        ConfigError, match="torchvision has none for the network 'resnet3d50'; give none, a file, or a run"
+    ):
         planned(options, None, "cpu")

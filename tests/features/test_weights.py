@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 from kinoflow.errors import DataError
 from kinoflow.features.backbones import member
+from kinoflow.features.bn_inception import BnInception
 from kinoflow.features.small import Small
 from kinoflow.features.weights import drawn, load, published_file, read
 
@@ -81,6 +82,16 @@ def test_weights_of_half_precision_are_taken(tmp_path):
     load(network, tmp_path / "w.pt")
     torch.testing.assert_close(network.stem[0].weight, small(1).stem[0].weight, rtol=1e-3, atol=1e-4)
     assert network.stem[0].weight.dtype == torch.float32
+
+
+def test_vectors_that_are_written_as_one_row_are_understood(tmp_path):
+    """As norms are in the published files of BN-Inception, and the names of networks of segments."""
+    network = drawn(BnInception, 0)
+    state = {f"module.base_model.{k}": v[None] if v.ndim == 1 else v for k, v in network.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "net.pth")
+    other = drawn(BnInception, 1)
+    load(other, tmp_path / "net.pth", whole=True)
+    assert same(network, other)
 
 
 def test_old_names_of_densely_connected_networks_are_understood(tmp_path):

@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from kinoflow.errors import ConfigError
+from kinoflow.features import bn_inception
 from kinoflow.features.resnet3d import ResNet3d
 from kinoflow.features.small import Small
 from kinoflow.features.transforms import Pictures, published
 
-SMALL, RESNET3D = "small", "resnet3d50"
+SMALL, RESNET3D, BN_INCEPTION = "small", "resnet3d50", "bn_inception"
+OWN = (SMALL, RESNET3D, BN_INCEPTION)  # networks of ours, of which torchvision has no weights
 VIDEO_CLIP = 16  # frames that torchvision's video networks were trained on
 CLASSIFIERS = (nn.Linear, nn.Conv2d, nn.Conv3d)
 
@@ -20,8 +22,8 @@ CLASSIFIERS = (nn.Linear, nn.Conv2d, nn.Conv3d)
 
 
 def names() -> list[str]:
-    """Return the names of all networks: the small one, the 3D ResNet, torchvision's for classifying pictures and videos."""
-    return [SMALL, RESNET3D, *_torchvision_names(video=False), *_torchvision_names(video=True)]
+    """Return the names of all networks: ours, and torchvision's for classifying pictures and videos."""
+    return [*OWN, *_torchvision_names(video=False), *_torchvision_names(video=True)]
 
 
 def is_video(name: str) -> bool:
@@ -52,8 +54,8 @@ def member(name: str, weights: str) -> Any:
 
     Raises ConfigError, with the names that there are.
     """
-    if name == SMALL:
-        raise ConfigError("weights: torchvision has none for the network 'small'; give none, a file, or a run")
+    if name in OWN:
+        raise ConfigError(f"weights: torchvision has none for the network {name!r}; give none, a file, or a run")
     from torchvision.models import get_model_weights
 
     known = get_model_weights(name)
@@ -66,6 +68,8 @@ def member(name: str, weights: str) -> Any:
 
 def usual_pictures(name: str, weights: Any = None) -> Pictures:
     """Return how pictures are made ready for a network: as published with ``weights`` (a member) or with its default ones."""
+    if name == BN_INCEPTION:
+        return Pictures(256, 224, bn_inception.MEAN, (1 / 255,) * 3)
     if name == RESNET3D:  # as its weights come from a file, what is usual for networks of 224 pixels
         return Pictures(256, 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     return Pictures() if name == SMALL else published((weights or member(name, "DEFAULT")).transforms())
@@ -83,6 +87,8 @@ def build(name: str, side: int) -> nn.Module:
         return Small()
     if name == RESNET3D:
         return ResNet3d()
+    if name == BN_INCEPTION:
+        return bn_inception.BnInception()
     from torchvision.models import get_model
 
     if name in (

@@ -34,7 +34,7 @@ class FeaturesOptions(Options):
     )
     backbone: str = option(
         "small",
-        "small (the small network of the embedded study), resnet3d50 (the 3D ResNet-50 of Hara et al.), the name of any"
+        "small (the small network of the embedded study), resnet3d50 (the 3D ResNet-50 of Hara et al.), bn_inception, the name of any"
         " torchvision image or video classification model, or trained: the network of the recognition run that weights names,"
         " along whole videos, with its own windows of frames, or of the alignment run ({room: alignment, run: NAME}): its"
         " vector of every frame, stride frames apart",

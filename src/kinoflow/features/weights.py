@@ -17,7 +17,7 @@ from kinoflow.store.fetch import fetch
 
 DRAWN = "drawn"  # in place of a checksum
 NESTED = ("state_dict", "model")  # keys below which training programs keep a network's state
-PREFIXES = ("", "backbone.", "model.")  # what a network is called inside a larger one
+PREFIXES = ("", "backbone.", "model.", "base_model.")  # what a network is called inside a larger one
 ATTEMPTS, PATIENCE = 2, 10.0  # without a network one wants to know soon
 # Densely connected networks were published before layers had their present names: `norm.1.weight` is `norm1.weight` now.
 OLD_DENSE = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var))$")
@@ -125,7 +125,13 @@ def _named(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Ten
         return {key.removeprefix(prefix): value for key, value in plain.items() if key.startswith(prefix)}
 
     best = max(PREFIXES, key=lambda prefix: len(own.keys() & without(prefix).keys()))
-    return {key: value for key, value in without(best).items() if not key.endswith("num_batches_tracked")}
+    found = {key: value for key, value in without(best).items() if not key.endswith("num_batches_tracked")}
+    return {key: value.flatten() if _is_row(value, own.get(key)) else value for key, value in found.items()}
+
+
+def _is_row(value: Tensor, own: Tensor | None) -> bool:
+    """Whether a vector is written as a matrix of one row, as norms are in files that come from Caffe."""
+    return own is not None and own.ndim == 1 and value.shape == (1, *own.shape)
 
 
 def _few(names: list[str]) -> str:

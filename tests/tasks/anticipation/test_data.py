@@ -1,5 +1,6 @@
 """Samples: which actions are anticipated, and what is seen before each."""
 
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,9 @@ from tests.tasks.anticipation import world as tiny
 from tests.tasks.anticipation.world import options
 
 from kinoflow.errors import ConfigError, DataError
+from kinoflow.features.backbones import Backbone, usual_pictures
+from kinoflow.features.bn_inception import BnInception
+from kinoflow.features.weights import drawn
 from kinoflow.store import shards
 from kinoflow.tasks.anticipation import backbones, data
 from kinoflow.tasks.anticipation.data import Reader, Sequences
@@ -178,10 +182,30 @@ def test_a_backbone_reads_frames_and_keeps_what_it_knows(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "count"), [("vit_b_16", (1, 3, 224, 224), 86), ("csn_152", (1, 3, 4, 32, 32), 28)]
+    ("name", "shape", "count"),
+    [
+        ("vit_b_16", (1, 3, 224, 224), 86),
+        ("csn_152", (1, 3, 4, 32, 32), 28),
+        ("bn_inception", (1, 3, 224, 224), 10.3),
+    ],
 )
 def test_backbones_have_the_published_size(name, shape, count):
     with torch.device("meta"):
         network = backbones.NETWORKS[name](224).eval()
         assert network(torch.zeros(shape)).shape == (1, backbones.WIDTHS[name])
     assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(count, abs=1.5)
+
+
+def test_bn_inception_with_weights_of_a_file_sees_what_the_feature_stage_sees(tmp_path):
+    whole = drawn(BnInception, 3).eval()
+    torch.save(whole.state_dict(), tmp_path / "net.pth")
+    wanted = options(network={"backbone": "bn_inception", "size": 64, "weights": str(tmp_path / "net.pth")}).network
+    backbone = backbones.build(wanted)
+    backbones.begin(backbone, wanted)
+    frames = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
+    x = (frames.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
+    with torch.no_grad():
+        found = backbone.eval()(x[None])[0]
+        expected = Backbone(whole)(dataclasses.replace(usual_pictures("bn_inception"), resize=None, crop=None)(frames))
+    assert not backbone.network.training and found.shape == (3, 1024)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)

@@ -154,6 +154,17 @@ def test_unshuffled_examples_come_by_video_and_start_in_every_epoch(world, tmp_p
     assert seen == 2 * once and len(once) > 100
 
 
+def test_watching_the_test_changes_no_weight(world, tmp_path):
+    short = {"epochs": 2}
+    plain = train(world, tmp_path / "a", options(training=short))
+    watched = train(world, tmp_path / "b", options(training=short, validate_on=["test"]))
+    one, two = checkpoint.read(plain)[0], checkpoint.read(watched)[0]
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+    head, *rows = (tmp_path / "b" / "history.csv").read_text().splitlines()
+    assert "validation/action_class_mean" in head and "train/action_class_mean" in head
+    assert [row.split(",")[1] for row in rows] == ["0", "1", "2"]
+
+
 def test_ties_of_training_scores_go_to_the_lower_number_and_a_class_counts_once(world, tmp_path, monkeypatch):
     """The first row of an epoch, with scores that are all the same: the first class is told."""
     kept = []

@@ -1,17 +1,20 @@
 """Backbones that turn what a step shows into features: pictures (B, T, 3, S, S), clips (B, T, 3, t, S, S), or features as they are.
 
 ViT-B/16: Dosovitskiy et al., 2021, its class token. irCSN-152: Tran et al., "Video classification with channel-separated
-convolutional networks", 2019: a ResNet-152 along space and time whose 3x3x3 convolutions see one channel each.
+convolutional networks", 2019: a ResNet-152 along space and time whose 3x3x3 convolutions see one channel each. BN-Inception:
+`kinoflow.features.bn_inception`.
 """
 
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from kinoflow.features import bn_inception
 from kinoflow.tasks.anticipation.options import StudentOptions
 
-WIDTHS = {"vit_b_16": 768, "csn_152": 2048}
+WIDTHS = {"vit_b_16": 768, "bn_inception": bn_inception.WIDTH, "csn_152": 2048}
 CLIPS = ("csn_152",)  # that read several frames at once
 CSN_LAYERS, CSN_EPSILON, CSN_MOMENTUM = [3, 8, 36, 3], 1e-3, 0.1
 
@@ -67,6 +70,21 @@ def _vit_b_16(size: int) -> nn.Module:
     return network
 
 
+class _BnInception(bn_inception.BnInception):
+    """BN-Inception for pictures as the others take them, (x - .5) / .5."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features (B, 1024) of pictures (B, 3, H, W)."""
+        mean = torch.tensor(bn_inception.MEAN, dtype=x.dtype, device=x.device).view(3, 1, 1)
+        return super().forward(255 * (x * 0.5 + 0.5 - mean))
+
+
+def _bn_inception(size: int) -> nn.Module:
+    network = _BnInception()
+    network.fc = nn.Identity()
+    return network
+
+
 def _csn_152(size: int) -> nn.Module:
     from torchvision.models.video.resnet import Bottleneck, VideoResNet
 
@@ -102,4 +120,4 @@ class _Stem(nn.Sequential):
         )
 
 
-NETWORKS: dict[str, Any] = {"vit_b_16": _vit_b_16, "csn_152": _csn_152}
+NETWORKS: dict[str, Any] = {"vit_b_16": _vit_b_16, "bn_inception": _bn_inception, "csn_152": _csn_152}

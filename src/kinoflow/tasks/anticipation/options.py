@@ -85,9 +85,9 @@ class SamplingOptions(Options):
 class StudentOptions(Options):
     """The network: features of steps, what comes next, classes."""
 
-    backbone: Literal["identity", "vit_b_16", "csn_152"] = option(
+    backbone: Literal["identity", "vit_b_16", "bn_inception", "csn_152"] = option(
         "identity",
-        "identity: steps are features; vit_b_16 reads a frame for each, csn_152 a clip; weights come from a file",
+        "identity: steps are features; vit_b_16 and bn_inception read a frame for each, csn_152 a clip; weights come from a file",
         "",
     )
     weights: Literal["none"] | Annotated[UserPath, Form("a path")] = option(
