@@ -114,7 +114,8 @@ class Stock:
         if (seen, shard) not in self._stocks:
             videos, data = self._scans[seen].get(shard, {}), Path("data", dataset.folder)
             keep = self._state.owned and root.is_dir()
-            self._stocks[seen, shard] = listing.take_stock(root, videos, data, shard, options.watch, keep=keep)
+            shelf = (root, videos, data, shard, options.watch, keep)
+            self._stocks[seen, shard] = said(listing.take_stock, *shelf)
         return self._stocks[seen, shard]
 
 

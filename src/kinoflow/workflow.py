@@ -19,7 +19,7 @@ from kinoflow.layout import Layout, contents, start_weights, user_weights
 from kinoflow.options import resolved
 from kinoflow.report_rules import ReportRules
 from kinoflow.run_sections import RunSections
-from kinoflow.run_state import FROZEN, RunState
+from kinoflow.run_state import FROZEN, RunState, read_state
 from kinoflow.runs import Runs
 from kinoflow.shard_rules import ShardRules
 from kinoflow.stock import Stock, said
@@ -106,7 +106,7 @@ class Flow:
             self.datasets.stock.keep(dataset)
         for folder, values in contents(self.layout).items():
             path = Path("data", folder, "contents.json")
-            old = json.loads(path.read_text()) if path.exists() else {}
+            old = read_state(path)
             if old | values != old:
                 write_json(path, old | values)
 
