@@ -45,7 +45,7 @@ class Stock:
         dataset = pca.dataset
         if not needs_roles(pca.options) or not (dataset.annotations or self._state.owned):
             return ""
-        found = said(self._roles, dataset, shard)
+        found = self._known_roles(dataset, shard)
         if self._state.owned:
             roles.keep(Path(roles_path(dataset, shard)), found)
         own = dataset.annotations and not dataset.annotated  # tables made by a rule are inputs
@@ -86,8 +86,15 @@ class Stock:
         """Return what triggers a shard's projection beside features and basis: the tasks of its videos, if they count."""
         if not (pca.options.by_task and pca.dataset.annotations) or pca.dataset.annotated:
             return ""
-        found = said(self._roles, pca.dataset, shard)
+        found = self._known_roles(pca.dataset, shard)
         return roles.digest({video: role._replace(split="", recording="") for video, role in found.items()})
+
+    def _known_roles(self, dataset: Dataset, shard: str) -> dict[str, roles.Role]:
+        """Return the roles of a shard's videos; in a job those that the main process has written."""
+        if self._state.main:
+            return said(self._roles, dataset, shard)
+        file = Path(roles_path(dataset, shard))
+        return said(roles.read_roles, file) if file.exists() else {}
 
     def _roles(self, dataset: Dataset, shard: str) -> dict[str, roles.Role]:
         """Return the roles of a shard's videos. Without tables of the user they follow from each name alone."""

@@ -52,7 +52,7 @@ class Flow:
         self.tables = {kind: TableRules(self.layout, self.state, kind) for kind in TABLES}
         self.runs = Runs(self.layout, self.state.main)
         self.sections = RunSections(self.layout, self.runs)
-        self.report = ReportRules(self.layout, self.sections)
+        self.report = ReportRules(self.layout, self.state, self.sections)
         if self.state.main:
             self.state.choose(json.dumps([record["config"], record["weights"]], sort_keys=True))
         os.environ["PYTHONPATH"] = str(self.state.frozen / "src")
@@ -102,6 +102,7 @@ class Flow:
                 rule.params.code()  # before sources change: a new job's params are asked for when it starts
         record = {"config": self.layout.study.model_dump(mode="json", by_alias=True), "codes": self.codes}
         self.state.freeze(record | {"weights": self.layout.weights})
+        self.report.keep()
         for dataset in self.layout.datasets.values():
             self.datasets.stock.keep(dataset)
         for folder, values in contents(self.layout).items():
