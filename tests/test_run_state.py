@@ -7,7 +7,7 @@ import pytest
 from snakemake.cli import get_argument_parser
 from snakemake.settings.types import SchedulingSettings
 
-from kinoflow.run_state import FROZEN, SLURM, STATE, RunState, lift_default_rate
+from kinoflow.run_state import FROZEN, SLURM, STATE, RunState, lift_default_rate, name_cached_rules
 
 RECORD = {"config": {}, "codes": {"a": "1"}, "weights": {}}
 
@@ -94,3 +94,11 @@ def test_what_editors_and_python_leave_among_the_sources_is_neither_copied_nor_c
     assert edited.frozen == name
     edited.freeze(RECORD)
     assert [path.name for path in (edited.frozen / "src").iterdir()] == ["a.py"]
+
+
+@pytest.mark.parametrize(("given", "meant"), [([], ["b"]), (["a"], ["a"]), (None, None)])
+def test_a_cache_without_names_means_the_rules_that_allow_it(given, meant):
+    rules = [SimpleNamespace(name="a", cache=None), SimpleNamespace(name="b", cache=object())]
+    workflow = SimpleNamespace(rules=rules, workflow_settings=SimpleNamespace(cache=given))
+    name_cached_rules(workflow)
+    assert workflow.workflow_settings.cache == meant

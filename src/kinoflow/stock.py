@@ -72,7 +72,7 @@ class Stock:
         """Return what triggers links: hashes of the user's list of videos, and of the names of the user's files."""
         options, place = dataset.options, Path(dataset.place)
         listed = Path(options.annotations.path) if options.annotations and options.annotations.path else None
-        videos = sha256_of(said(crosstask.places, listed)[0] / crosstask.VIDEOS) if listed and listed.is_dir() else ""
+        videos = sha256_of(crosstask.places(listed)[0] / crosstask.VIDEOS) if listed and listed.is_dir() else ""
         if dataset.fetched or not place.is_dir():
             return videos
         key = ("names", dataset.folder)
@@ -153,3 +153,8 @@ def said(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
     except KinoflowError as error:
         raise SystemExit(str(error)) from None
+    except OSError as error:
+        told = KinoflowError(
+            f"{error.filename or 'a file'} cannot be read ({error.strerror}): give this user the right to, or name another"
+        )
+        raise SystemExit(str(told)) from None

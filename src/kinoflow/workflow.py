@@ -19,7 +19,7 @@ from kinoflow.layout import Layout, contents, start_weights, user_weights
 from kinoflow.options import resolved
 from kinoflow.report_rules import ReportRules
 from kinoflow.run_sections import RunSections
-from kinoflow.run_state import FROZEN, RunState, read_state
+from kinoflow.run_state import FROZEN, RunState, name_cached_rules, read_state
 from kinoflow.runs import Runs
 from kinoflow.shard_rules import ShardRules
 from kinoflow.stock import Stock, said
@@ -94,6 +94,7 @@ class Flow:
         if not self.state.main:
             return
         self.state.begin()
+        name_cached_rules(self.state.workflow)
         for path, key in start_weights(self.layout.study).items():
             if not self.layout.weights[path]:
                 raise SystemExit(f"{key}: there is nothing at {path}; train it first, or correct the path")
