@@ -26,7 +26,7 @@ def told(root: str) -> str:
         taxonomies={"tree": {"source": "file", "file": f"{root}/tree.txt", "word_vectors": f"{root}/wiki.vec"}},
     )
     layout = Layout(found, {f"{root}/byol.pth": "12ab"})
-    return ReportRules(layout, RunSections(layout, Runs(layout))).config_text(None)
+    return ReportRules(layout, None, RunSections(layout, Runs(layout))).config_text(None)
 
 
 @pytest.mark.parametrize("root", ["/somewhere", "/else/where"])

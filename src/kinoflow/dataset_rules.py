@@ -9,7 +9,7 @@ from kinoflow.datasets import listing
 from kinoflow.layout import Dataset, Layout, annotation_options
 from kinoflow.options import resolved
 from kinoflow.run_state import RunState
-from kinoflow.stock import Stock
+from kinoflow.stock import Stock, said
 from kinoflow.store.files import sha256_of
 
 NOTHING = "(?!)"  # a wildcard that stands for none
@@ -61,8 +61,7 @@ class DatasetRules:
         dataset = self._dataset(wildcards)
         if not self.state.main or dataset.annotated:  # tables made by a rule are its input
             return ""
-        files = dataset.annotations
-        return " ".join(f"{name} {sha256_of(path)}" for name, path in files.items() if Path(path).is_file())
+        return said(_digests, dataset.annotations)
 
     def published(self, wildcards: Any, input: Any) -> str:
         """Return the folder of a dataset's annotation files. It is not recorded: a moved folder is the same."""
@@ -70,7 +69,7 @@ class DatasetRules:
 
     def published_digest(self, wildcards: Any) -> str:
         """Return a hash of the content of a dataset's annotation files: what triggers its labels and splits."""
-        return self.stock.published_digest(self._dataset(wildcards)) if self.state.main else ""
+        return said(self.stock.published_digest, self._dataset(wildcards)) if self.state.main else ""
 
     def fetched(self, wildcards: Any) -> list[str]:
         """Return the marker of rendered or fetched videos; nothing for the user's own folder."""
@@ -106,7 +105,7 @@ class DatasetRules:
 
     def release_digest(self, wildcards: Any) -> str:
         """Return a hash of the user's files of a release: what triggers its clips and tables."""
-        return self.stock.release_digest(self._dataset(wildcards)) if self.state.main else ""
+        return said(self.stock.release_digest, self._dataset(wildcards)) if self.state.main else ""
 
     def linked(self, wildcards: Any) -> str:
         """Return the folder that links lead into. It is recorded: those of a moved folder are made anew."""
@@ -114,7 +113,7 @@ class DatasetRules:
 
     def names_digest(self, wildcards: Any) -> str:
         """Return a hash of the list of videos and of the names of the files: what triggers the links."""
-        return self.stock.names_digest(self._dataset(wildcards)) if self.state.main else ""
+        return said(self.stock.names_digest, self._dataset(wildcards)) if self.state.main else ""
 
     def _need(self, key: str, folder: str) -> None:
         """Stop a run, though not the plan of one, where a folder of the user is missing."""
@@ -159,7 +158,11 @@ class DatasetRules:
 
     def digest(self, wildcards: Any) -> str:
         """Return what triggers a shard: a hash of its part of the folder. Jobs never look at the folder."""
-        return self.stock.digest(self._dataset(wildcards), wildcards.shard) if self.state.main else ""
+        return said(self.stock.digest, self._dataset(wildcards), wildcards.shard) if self.state.main else ""
 
     def _dataset(self, wildcards: Any) -> Dataset:
         return self.by_folder[wildcards.dataset]
+
+
+def _digests(files: dict[str, str]) -> str:
+    return " ".join(f"{name} {sha256_of(path)}" for name, path in files.items() if Path(path).is_file())

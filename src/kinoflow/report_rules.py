@@ -9,6 +9,10 @@ from kinoflow.layout import LABEL_FILES, SPEED, TAXONOMY_FILES, Layout
 from kinoflow.options import resolved
 from kinoflow.report.options import ClaimsOptions
 from kinoflow.run_sections import RunSections
+from kinoflow.run_state import RunState
+from kinoflow.store.files import write_text
+
+CONFIG = "report.json"
 
 FILES = {  # keys below which sections of the config name files of the user
     "segmentation": ("steps", "narration"),
@@ -27,8 +31,8 @@ FOLDERS = {  # and folders; a moved one is the same
 class ReportRules:
     """The report of the study."""
 
-    def __init__(self, layout: Layout, sections: RunSections):
-        self.layout, self.of_runs, self.study = layout, sections, layout.study.study
+    def __init__(self, layout: Layout, state: RunState, sections: RunSections):
+        self.layout, self.state, self.of_runs, self.study = layout, state, sections, layout.study.study
 
     def options(self, wildcards: Any) -> str:
         """Return the resolved options of the report as one JSON text."""
@@ -89,6 +93,14 @@ class ReportRules:
             for run in values[section].values():
                 run |= {key: "a folder" for key in keys if run[key]}
         return json.dumps(values, sort_keys=True)
+
+    def config_file(self, wildcards: Any, input: Any) -> str:
+        """Return the file that holds this text, beside the frozen copy: Linux takes no word of more than 128 KiB."""
+        return str(self.state.frozen / CONFIG)
+
+    def keep(self) -> None:
+        """Write that file."""
+        write_text(self.state.frozen / CONFIG, self.config_text(None))
 
     def usage(self, wildcards: Any, input: Any) -> str:
         """Return the folders in which Snakemake notes down what jobs cost; they are not recorded: they differ each time."""

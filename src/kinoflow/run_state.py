@@ -2,21 +2,24 @@
 
 import fcntl
 import hashlib
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from snakemake.io import IOFile
+
 from kinoflow.command import MAIN
-from kinoflow.store.files import write_json
+from kinoflow.store.files import parse_json, sha256_of, write_json
 
 FROZEN = "KINOFLOW_FROZEN"  # where jobs find the frozen copy: set by the main process, inherited locally and by SLURM
 STATE = Path(".snakemake/kinoflow")
 PARTS = ("src", "workflow", "envs")
+RECORD = "run.json"  # in the frozen copy: what the main process tells its jobs
 SLURM = ", jobs on SLURM"  # said of the owner of a folder
 KEPT = 5  # frozen copies that stay
 DEFAULT_RATE = (100, 1)  # jobs, seconds: what Snakemake lets begin if nothing else is asked for
@@ -28,7 +31,7 @@ class RunState:
     def __init__(self, workflow: Any):
         self.workflow, self.home, self.main = workflow, Path(workflow.basedir), workflow.is_main_process
         self.owner: Any = None
-        self.tree = self._tree() if self.main else ""
+        self.tree = _tree(self.home) if self.main else ""
         if not self.main:
             if FROZEN not in os.environ:
                 raise SystemExit("A job finds no frozen copy: start the workflow by `snakemake`, not its jobs by hand.")
@@ -53,7 +56,10 @@ class RunState:
 
     def record(self) -> dict[str, Any]:
         """Return what the main process wrote down for its jobs."""
-        return json.loads((self.frozen / "run.json").read_text())
+        found = read_state(self.frozen / RECORD)
+        if "codes" not in found:
+            raise SystemExit(f"{self.frozen / RECORD}: this is no record of a run; start the workflow again.")
+        return found
 
     def begin(self) -> None:
         """Take the folder's lock, or refuse with one sentence.
@@ -75,6 +81,7 @@ class RunState:
         file.seek(0)
         if file.read().endswith(SLURM) and (jobs := _submitted()):
             raise SystemExit(f"Jobs of a killed run are still at work: wait for them, or scancel {' '.join(jobs)}")
+        self._mark_unrecorded()
         for lock in Path(".snakemake/locks").glob("*.lock"):
             lock.unlink()
         file.truncate(0)
@@ -84,37 +91,73 @@ class RunState:
         self.owner = file
         lift_default_rate(self.workflow.scheduling_settings)
 
+    def _mark_unrecorded(self) -> None:
+        """Mark what a killed run's jobs have written, and nobody has recorded, as incomplete: it is made again.
+
+        A job on SLURM goes on without its main process and takes its own mark away at its end. Without a record, or with
+        that of the file before, no change of options or code would ever be noticed. Lock files list what a run makes.
+        """
+        made = self.workflow.persistence
+        listed = {line for lock in Path(".snakemake/locks").glob("*.output.lock") for line in _lines(lock)}
+        lost = [file for file in map(IOFile, sorted(listed)) if _is_unrecorded(file, made.metadata(file))]
+        if lost:
+            made.started(SimpleNamespace(output=lost))
+
     def freeze(self, record: dict[str, Any]) -> None:
         """Copy sources, rules and environments, unless this very state was copied before; keep the last few copies.
 
-        record: what jobs are to know. ``codes`` are added to those that an earlier run of the same state needed.
+        record: what jobs are to know. ``codes`` are added to those that an earlier run of the same state needed. A copy that
+        lost files, as scratch folders do, is made anew.
         """
-        if self._tree() != self.tree:
+        if _tree(self.home) != self.tree:
             raise SystemExit("The sources changed while the workflow was being read: start again.")
-        if not self.frozen.exists():
+        old = read_state(self.frozen / RECORD)
+        if "codes" not in old or _tree(self.frozen) != self.tree:
             new = self.frozen.with_name("new")
-            shutil.rmtree(new, ignore_errors=True)
+            for stale in (new, self.frozen):
+                shutil.rmtree(stale, ignore_errors=True)
             for part in PARTS:
-                shutil.copytree(
-                    self.home / part, new / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
-                )
-            write_json(new / "run.json", record)
+                shutil.copytree(self.home / part, new / part, ignore=_unread)
+            write_json(new / RECORD, record)
             new.rename(self.frozen)
-        elif (old := self.record())["codes"].keys() < (codes := old["codes"] | record["codes"]).keys():
-            write_json(self.frozen / "run.json", record | {"codes": codes})
+        elif old["codes"].keys() < (codes := old["codes"] | record["codes"]).keys():
+            write_json(self.frozen / RECORD, record | {"codes": codes})
         os.utime(self.frozen)
-        for old in sorted(STATE.glob("*/"), key=os.path.getmtime)[:-KEPT]:
-            shutil.rmtree(old)
+        for copy in sorted(STATE.glob("*/"), key=os.path.getmtime)[:-KEPT]:
+            shutil.rmtree(copy)
 
-    def _tree(self) -> str:
-        files = sorted(
-            path
-            for part in PARTS
-            for path in (self.home / part).rglob("*")
-            if path.is_file() and path.suffix != ".pyc" and not any(p.endswith(".egg-info") for p in path.parts)
-        )
-        lines = (f"{path.relative_to(self.home)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files)
-        return hashlib.sha256("\n".join([*lines, sys.version]).encode()).hexdigest()
+
+def _tree(home: Path) -> str:
+    """Return a hash of everything that is copied: names and bytes of files."""
+    files = []
+    for part in PARTS:
+        for folder, folders, names in os.walk(home / part, followlinks=True):
+            unread = _unread(folder, [*folders, *names])
+            folders[:] = (name for name in folders if name not in unread)
+            files += [Path(folder, name) for name in names if name not in unread]
+    lines = (f"{path.relative_to(home)} {sha256_of(path)}" for path in sorted(files))
+    return hashlib.sha256("\n".join([*lines, sys.version]).encode()).hexdigest()
+
+
+def _unread(folder: str, names: list[str]) -> set[str]:
+    """Return what in a folder is no source: what Python and editors put there, links that lead nowhere (Emacs's locks)."""
+    return {
+        name
+        for name in names
+        if name.startswith(".")
+        or name == "__pycache__"
+        or name.endswith((".pyc", ".egg-info"))
+        or not Path(folder, name).exists()
+    }
+
+
+def read_state(file: Path) -> dict[str, Any]:
+    """Return what a file of state holds; nothing where it is not there, or damaged: the next run writes it anew."""
+    try:
+        found = parse_json(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def lift_default_rate(settings: Any) -> None:
@@ -128,14 +171,32 @@ def lift_default_rate(settings: Any) -> None:
         settings.max_jobs_per_timespan = None
 
 
+def name_cached_rules(workflow: Any) -> None:
+    """Say which rules a `--cache` without names means: Snakemake hands the word on to jobs on a cluster with names alone."""
+    if workflow.workflow_settings.cache == []:
+        workflow.workflow_settings.cache = [rule.name for rule in workflow.rules if rule.cache]
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(errors="surrogateescape").splitlines()
+
+
+def _is_unrecorded(file: Any, record: Any) -> bool:
+    """Tell whether a file was written since Snakemake's record of it: what a job was that it never heard of again."""
+    try:
+        return record is None or record.endtime != os.lstat(file).st_mtime
+    except FileNotFoundError:
+        return False
+
+
 def _submitted() -> list[str]:
     """Return the jobs that a Snakemake of this folder gave to SLURM: named after its run, with this folder as workplace."""
-    if not shutil.which("squeue"):
-        return []
-    asked = subprocess.run(["squeue", "--me", "-h", "-o", "%A %j %Z"], capture_output=True, text=True)
-    if asked.returncode:
+    command = ["squeue", "--me", "-h", "-o", "%A %j %Z"]
+    asked = subprocess.run(command, capture_output=True, text=True) if shutil.which("squeue") else None
+    if not asked or asked.returncode:
+        why = asked.stderr.strip() if asked else "there is no such command on PATH"
         raise SystemExit(
             f"The last run here gave its jobs to SLURM, and squeue does not say whether some are still at work"
-            f" ({asked.stderr.strip()}): start again when it does; or delete {STATE / 'owner'} if you know that none is."
+            f" ({why}): start again when it does; or delete {STATE / 'owner'} if you know that none is."
         )
     return re.findall(rf"^(\d+) \S*[0-9a-f-]{{36}} {re.escape(str(Path.cwd()))}$", asked.stdout, re.M)

@@ -10,6 +10,7 @@ from kinoflow.datasets.published.files import digest
 from kinoflow.features.options import RunWeights
 from kinoflow.layout import BEGUN, Layout, Run, Shards, frames_of, table_path
 from kinoflow.options import resolved
+from kinoflow.stock import said
 from kinoflow.study import FeaturesRun, PcaRun
 from kinoflow.study_parts import shown
 
@@ -232,7 +233,7 @@ class Runs:
         def text(wildcards: Any) -> str:
             path = getattr(self._run(room, wildcards).options, key) if self._main else None
             if path and path not in self._content:
-                self._content[path] = digest(path, (file for file in Path(path).rglob("*") if file.is_file()))
+                self._content[path] = said(_digest, path)
             return self._content[path] if path else ""
 
         return text
@@ -405,6 +406,10 @@ class Runs:
     def _run(self, room: str, wildcards: Any) -> Run:
         run = self._runs[room, wildcards.run]
         return run.elsewhere.get(getattr(wildcards, "test", "")[1:], run)
+
+
+def _digest(path: str) -> str:
+    return digest(path, (file for file in Path(path).rglob("*") if file.is_file()))
 
 
 def joined(*texts: Callable[..., str]) -> Callable[..., str]:

@@ -11,7 +11,7 @@ from kinoflow.features.options import RunWeights
 from kinoflow.layout import READS, Layout, Shards, needs_roles
 from kinoflow.options import resolved
 from kinoflow.run_state import RunState
-from kinoflow.stock import Stock, roles_path
+from kinoflow.stock import Stock, roles_path, said
 
 
 class ShardRules:
@@ -93,12 +93,15 @@ class ShardRules:
         return "|".join(sorted({s.hash for s in found})) or NOTHING
 
     def roles_digest(self, wildcards: Any) -> str:
-        """Return what triggers a shard's partial sums: splits and tasks of its videos."""
-        return self.stock.roles_digest(self._shards(wildcards, "pca"), wildcards.shard) if self.state.main else ""
+        """Return what triggers a shard's partial sums: splits and tasks of its videos.
+
+        Jobs return it too, from the file that the stage reads: on a cluster they compute the key of the cache.
+        """
+        return said(self.stock.roles_digest, self._shards(wildcards, "pca"), wildcards.shard)
 
     def tasks_digest(self, wildcards: Any) -> str:
         """Return what triggers a shard's projection beside features and basis: the tasks of its videos, if they count."""
-        return self.stock.tasks_digest(self._shards(wildcards, "pca"), wildcards.shard) if self.state.main else ""
+        return said(self.stock.tasks_digest, self._shards(wildcards, "pca"), wildcards.shard)
 
     def roles_flag(self, wildcards: Any, input: Any) -> str:
         """Return the flag that names the file with the roles of a shard's videos."""

@@ -45,7 +45,7 @@ class Stock:
         dataset = pca.dataset
         if not needs_roles(pca.options) or not (dataset.annotations or self._state.owned):
             return ""
-        found = said(self._roles, dataset, shard)
+        found = self._known_roles(dataset, shard)
         if self._state.owned:
             roles.keep(Path(roles_path(dataset, shard)), found)
         own = dataset.annotations and not dataset.annotated  # tables made by a rule are inputs
@@ -72,7 +72,7 @@ class Stock:
         """Return what triggers links: hashes of the user's list of videos, and of the names of the user's files."""
         options, place = dataset.options, Path(dataset.place)
         listed = Path(options.annotations.path) if options.annotations and options.annotations.path else None
-        videos = sha256_of(said(crosstask.places, listed)[0] / crosstask.VIDEOS) if listed and listed.is_dir() else ""
+        videos = sha256_of(crosstask.places(listed)[0] / crosstask.VIDEOS) if listed and listed.is_dir() else ""
         if dataset.fetched or not place.is_dir():
             return videos
         key = ("names", dataset.folder)
@@ -86,8 +86,15 @@ class Stock:
         """Return what triggers a shard's projection beside features and basis: the tasks of its videos, if they count."""
         if not (pca.options.by_task and pca.dataset.annotations) or pca.dataset.annotated:
             return ""
-        found = said(self._roles, pca.dataset, shard)
+        found = self._known_roles(pca.dataset, shard)
         return roles.digest({video: role._replace(split="", recording="") for video, role in found.items()})
+
+    def _known_roles(self, dataset: Dataset, shard: str) -> dict[str, roles.Role]:
+        """Return the roles of a shard's videos; in a job those that the main process has written."""
+        if self._state.main:
+            return said(self._roles, dataset, shard)
+        file = Path(roles_path(dataset, shard))
+        return said(roles.read_roles, file) if file.exists() else {}
 
     def _roles(self, dataset: Dataset, shard: str) -> dict[str, roles.Role]:
         """Return the roles of a shard's videos. Without tables of the user they follow from each name alone."""
@@ -114,7 +121,8 @@ class Stock:
         if (seen, shard) not in self._stocks:
             videos, data = self._scans[seen].get(shard, {}), Path("data", dataset.folder)
             keep = self._state.owned and root.is_dir()
-            self._stocks[seen, shard] = listing.take_stock(root, videos, data, shard, options.watch, keep=keep)
+            shelf = (root, videos, data, shard, options.watch, keep)
+            self._stocks[seen, shard] = said(listing.take_stock, *shelf)
         return self._stocks[seen, shard]
 
 
@@ -145,3 +153,8 @@ def said(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
     except KinoflowError as error:
         raise SystemExit(str(error)) from None
+    except OSError as error:
+        told = KinoflowError(
+            f"{error.filename or 'a file'} cannot be read ({error.strerror}): give this user the right to, or name another"
+        )
+        raise SystemExit(str(told)) from None

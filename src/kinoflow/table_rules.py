@@ -9,6 +9,7 @@ from kinoflow.dataset_rules import NOTHING
 from kinoflow.datasets.published.files import digest_of
 from kinoflow.layout import TAXONOMY_FILES, Layout, Table
 from kinoflow.options import resolved
+from kinoflow.room_runs import ReleasedRun
 from kinoflow.run_state import RunState
 from kinoflow.stock import said
 from kinoflow.store.files import key_of, quick_hash, sha256_of
@@ -79,7 +80,7 @@ class TableRules:
             if not self.state.main:
                 return ""
             found = ((key, getattr(self._table(wildcards).options, key.replace("-", "_"))) for key in keys)
-            return " ".join(f"{key} {_content(path)}" for key, path in found if path)
+            return " ".join(f"{key} {said(_content, path)}" for key, path in found if path)
 
         return text
 
@@ -87,9 +88,7 @@ class TableRules:
         """Return what tells the published files of a release from others: names, sizes and samples of their content."""
         if not self.state.main:
             return ""
-        run = self._table(wildcards).options
-        files = sorted(path for path in Path(run.metadata).glob(f"*{run.dataset}_*") if path.is_file())
-        return key_of(*(f"{path.name} {quick_hash(path)}" for path in files))
+        return said(_release, self._table(wildcards).options)
 
     def _table(self, wildcards: Any) -> Table:
         return self.by_folder[wildcards.table]
@@ -105,5 +104,10 @@ FLAGS = {  # by kind: keys of the config, and flags of the stage where they diff
 def _content(path: str) -> str:
     place = Path(path)
     if place.is_dir():
-        return said(digest_of, path)
+        return digest_of(path)
     return sha256_of(place) if place.is_file() else ""
+
+
+def _release(run: ReleasedRun) -> str:
+    files = sorted(path for path in Path(run.metadata).glob(f"*{run.dataset}_*") if path.is_file())
+    return key_of(*(f"{path.name} {quick_hash(path)}" for path in files))

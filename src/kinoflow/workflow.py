@@ -19,7 +19,7 @@ from kinoflow.layout import Layout, contents, start_weights, user_weights
 from kinoflow.options import resolved
 from kinoflow.report_rules import ReportRules
 from kinoflow.run_sections import RunSections
-from kinoflow.run_state import FROZEN, RunState
+from kinoflow.run_state import FROZEN, RunState, name_cached_rules, read_state
 from kinoflow.runs import Runs
 from kinoflow.shard_rules import ShardRules
 from kinoflow.stock import Stock, said
@@ -52,7 +52,7 @@ class Flow:
         self.tables = {kind: TableRules(self.layout, self.state, kind) for kind in TABLES}
         self.runs = Runs(self.layout, self.state.main)
         self.sections = RunSections(self.layout, self.runs)
-        self.report = ReportRules(self.layout, self.sections)
+        self.report = ReportRules(self.layout, self.state, self.sections)
         if self.state.main:
             self.state.choose(json.dumps([record["config"], record["weights"]], sort_keys=True))
         os.environ["PYTHONPATH"] = str(self.state.frozen / "src")
@@ -94,6 +94,7 @@ class Flow:
         if not self.state.main:
             return
         self.state.begin()
+        name_cached_rules(self.state.workflow)
         for path, key in start_weights(self.layout.study).items():
             if not self.layout.weights[path]:
                 raise SystemExit(f"{key}: there is nothing at {path}; train it first, or correct the path")
@@ -102,11 +103,12 @@ class Flow:
                 rule.params.code()  # before sources change: a new job's params are asked for when it starts
         record = {"config": self.layout.study.model_dump(mode="json", by_alias=True), "codes": self.codes}
         self.state.freeze(record | {"weights": self.layout.weights})
+        self.report.keep()
         for dataset in self.layout.datasets.values():
             self.datasets.stock.keep(dataset)
         for folder, values in contents(self.layout).items():
             path = Path("data", folder, "contents.json")
-            old = json.loads(path.read_text()) if path.exists() else {}
+            old = read_state(path)
             if old | values != old:
                 write_json(path, old | values)
 

@@ -140,11 +140,18 @@ def study(tmp_path_factory):
 CONFIG = json.dumps({"study": "kitchen", "datasets": {"kitchen": {"source": {"path": EVIL}}}})
 
 
+def config_in(folder: Path, text: str = CONFIG) -> Path:
+    """Write a configuration into a folder; return the file."""
+    (folder / "configuration").mkdir(exist_ok=True)
+    file = folder / "configuration/report.json"
+    file.write_text(text)
+    return file
+
+
 @pytest.fixture(scope="module")
 def html(study) -> str:
-    report(
-        study / "page.html", sorted(study.glob("*.json")), ReportOptions(title=EVIL), "s1", [study / "usage"], CONFIG
-    )
+    files = sorted(study.glob("*.json"))
+    report(study / "page.html", files, ReportOptions(title=EVIL), "s1", [study / "usage"], config_in(study))
     return (study / "page.html").read_text(encoding="utf-8")
 
 
@@ -248,12 +255,12 @@ def test_all_but_time_and_memory_has_the_same_bytes(study, html):
     (study / "other/probe").mkdir(parents=True, exist_ok=True)
     (study / "other/probe/0.jsonl").write_text('{"s": 7}')
     files = sorted(study.glob("*.json"), reverse=True)
-    report(study / "other.html", files, ReportOptions(title=EVIL), "s1", [study / "other"], CONFIG)
+    report(study / "other.html", files, ReportOptions(title=EVIL), "s1", [study / "other"], config_in(study))
     other = (study / "other.html").read_text(encoding="utf-8")
     last = re.compile(r'<section id="time-and-memory">.*?</section>', re.DOTALL)
     assert other != html
     assert last.sub("", other) == last.sub("", html)
-    report(study / "again.html", files, ReportOptions(title=EVIL), "s1", [study / "usage"], CONFIG)
+    report(study / "again.html", files, ReportOptions(title=EVIL), "s1", [study / "usage"], config_in(study))
     assert (study / "again.html").read_text(encoding="utf-8") == html
 
 
@@ -268,7 +275,8 @@ def test_without_sections_usage_and_configuration_there_is_still_a_page(tmp_path
 def test_two_sections_of_one_name_and_the_pages_own_names_do_not_clash(tmp_path):
     for i, title in enumerate(("Contents", "Contents", "日本", "日本", "Configuration", "Figure 1", "Time and memory")):
         section.write(tmp_path / f"{i}.json", Section(title, i, (Figure("a", image=png()),)))
-    report(tmp_path / "page.html", sorted(tmp_path.glob("*.json")), ReportOptions(), "s", [tmp_path], "{}")
+    files = sorted(tmp_path.glob("*.json"))
+    report(tmp_path / "page.html", files, ReportOptions(), "s", [tmp_path], config_in(tmp_path, "{}"))
     ids = [a["id"] for _, a in Page((tmp_path / "page.html").read_text()).elements if "id" in a]
     assert len(ids) == len(set(ids))
 
@@ -292,8 +300,8 @@ def test_a_broken_section_leaves_no_page_and_names_itself(tmp_path):
 
 
 def test_a_configuration_that_is_no_json_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="--config: this is no JSON text"):
-        report(tmp_path / "page.html", [], ReportOptions(), "s", config="study: x")
+    with pytest.raises(ConfigError, match=r"--config: .*/report\.json holds no JSON text"):
+        report(tmp_path / "page.html", [], ReportOptions(), "s", config=config_in(tmp_path, "study: x"))
 
 
 @given(st.text(st.characters(codec=None), min_size=1))

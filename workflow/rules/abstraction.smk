@@ -129,7 +129,7 @@ rule abstraction_evaluate:
     log:
         f"logs/abstraction/{flow.study}/{{run}}/seed-{{seed}}-test{{test}}.log",
     benchmark:
-        f"logs/usage/{flow.study}/abstraction_evaluate/{{run}}-{{seed}}{{test}}.jsonl"
+        f"logs/usage/{flow.study}/abstraction_evaluate/{{run}}/{{seed}}{{test}}.jsonl"
     conda:
         "../../envs/torch.yaml"
     resources:

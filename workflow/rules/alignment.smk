@@ -38,7 +38,7 @@ rule alignment_evaluate:
     log:
         f"logs/alignment/{flow.study}/{{run}}/seed-{{seed}}-test{{test}}.log",
     benchmark:
-        f"logs/usage/{flow.study}/alignment_evaluate/{{run}}-{{seed}}{{test}}.jsonl"
+        f"logs/usage/{flow.study}/alignment_evaluate/{{run}}/{{seed}}{{test}}.jsonl"
     conda:
         "../../envs/torch.yaml"
     resources:

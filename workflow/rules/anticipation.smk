@@ -106,7 +106,7 @@ rule teacher_records:
     log:
         f"logs/teachers/{flow.study}/{{run}}/seed-{{seed}}-records.log",
     benchmark:
-        f"logs/usage/{flow.study}/teacher_records/{{run}}-{{seed}}.jsonl"
+        f"logs/usage/{flow.study}/teacher_records/{{run}}/{{seed}}.jsonl"
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -134,7 +134,7 @@ rule teacher_combine:
     log:
         f"logs/ensembles/{flow.study}/{{run}}/seed-{{seed}}.log",
     benchmark:
-        f"logs/usage/{flow.study}/teacher_combine/{{run}}-{{seed}}.jsonl"
+        f"logs/usage/{flow.study}/teacher_combine/{{run}}/{{seed}}.jsonl"
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -217,7 +217,7 @@ rule anticipation_evaluate:
     log:
         f"logs/anticipation/{flow.study}/{{run}}/seed-{{seed}}-test{{test}}.log",
     benchmark:
-        f"logs/usage/{flow.study}/anticipation_evaluate/{{run}}-{{seed}}{{test}}.jsonl"
+        f"logs/usage/{flow.study}/anticipation_evaluate/{{run}}/{{seed}}{{test}}.jsonl"
     conda:
         "../../envs/torch.yaml"
     resources:

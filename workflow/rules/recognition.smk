@@ -34,7 +34,7 @@ rule recognition_evaluate:
     log:
         f"logs/recognition/{flow.study}/{{run}}/seed-{{seed}}-test{{test}}.log",
     benchmark:
-        f"logs/usage/{flow.study}/recognition_evaluate/{{run}}-{{seed}}{{test}}.jsonl"
+        f"logs/usage/{flow.study}/recognition_evaluate/{{run}}/{{seed}}{{test}}.jsonl"
     conda:
         "../../envs/torch.yaml"
     resources:

@@ -86,9 +86,10 @@ rule report:
         code=flow.code("kinoflow.report.page:report"),
         options=flow.report.options,
         study=flow.study,
-        config=flow.report.config_text,
+        config=flow.report.config_text,  # what triggers; it may be longer than a word of a command may be
+        file=flow.report.config_file,
         usage=flow.report.usage,
         files=runs.flags,
     shell:
         "python -m kinoflow report {params.files} --page {output} --study {params.study}"
-        " --config {params.config:q} --usage {params.usage} --options {params.options:q} --log {log}"
+        " --config {params.file:q} --usage {params.usage} --options {params.options:q} --log {log}"

@@ -39,7 +39,7 @@ rule segmentation_evaluate:
     log:
         f"logs/segmentation/{flow.study}/{{run}}/seed-{{seed}}-test{{test}}.log",
     benchmark:
-        f"logs/usage/{flow.study}/segmentation_evaluate/{{run}}-{{seed}}{{test}}.jsonl"
+        f"logs/usage/{flow.study}/segmentation_evaluate/{{run}}/{{seed}}{{test}}.jsonl"
     conda:
         "../../envs/torch.yaml"
     resources:

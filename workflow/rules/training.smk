@@ -8,7 +8,7 @@ rule train:
     log:
         f"logs/<room>/{flow.study}/{{run}}/seed-{{seed}}.log",
     benchmark:
-        f"logs/usage/{flow.study}/<room>_train/{{run}}-{{seed}}.jsonl"
+        f"logs/usage/{flow.study}/<room>_train/{{run}}/{{seed}}.jsonl"
     pathvars:
         room="none",
     conda:

@@ -1,7 +1,6 @@
 """The stage `report`: one HTML file that holds everything it shows, opens without a network, and runs no program."""
 
 import base64
-import json
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from kinoflow.report.style import PALETTE
 from kinoflow.report.svg import embedded
 from kinoflow.report.usage import usage_section
 from kinoflow.stage import In, Out, State
-from kinoflow.store.files import write_text
+from kinoflow.store.files import parse_json, write_text
 
 TAKEN = ("top", "contents", "content", "configuration")  # ids of the page itself
 LONG = 24  # rows from which a table scrolls inside a window of its own
@@ -35,7 +34,7 @@ def report(
     options: ReportOptions,
     study: str,
     usage: list[State] | None = None,
-    config: str = "",
+    config: In | None = None,
     timings: list[In] | None = None,
 ) -> None:
     """Join the sections into one HTML page.
@@ -44,7 +43,7 @@ def report(
     sections: the section files; the page orders them by their own order and title
     study: name of the study
     usage: folders of Snakemake's benchmark files; they give the page its section on time and memory
-    config: the study's whole configuration, as one JSON text
+    config: the study's whole configuration, a file with one JSON text
     timings: section files on what was measured on this machine; their blocks stand in the section on time and memory
     """
     found = sorted((section.read(path) for path in sections), key=lambda item: (item.order, item.title))
@@ -64,14 +63,14 @@ def _costs(usage: list[Path], timings: list[Path]) -> list[Section]:
     return [replace(whole, blocks=(*whole.blocks, *blocks))]
 
 
-def _as_yaml(config: str) -> str:
-    """Return a configuration as the user writes one."""
-    if not config:
+def _as_yaml(config: Path | None) -> str:
+    """Return a configuration as the user writes one; "" if there is none."""
+    if config is None:
         return ""
     try:
-        value = json.loads(config)
+        value = parse_json(Path(config).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ConfigError(f"--config: this is no JSON text: {error}") from None
+        raise ConfigError(f"--config: {config} holds no JSON text: {error}") from None
     text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
     return "\n".join(map(printable, text.split("\n")))
 
