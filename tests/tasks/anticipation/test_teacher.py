@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tasks import together
 from tests.tasks.anticipation import toy
+from tests.tasks.anticipation.published_folder import publish as published
 
 from kinoflow.datasets.actions import read_actions, read_classes, write_actions, write_classes
 from kinoflow.errors import ConfigError, DataError
@@ -197,21 +198,6 @@ def test_published_weights_in_a_folder_are_not_part_of_what_is_written(world, tm
     assert str(tmp_path) not in json.dumps(about)
     drawn, _ = checkpoint.read(train(world, tmp_path / "c", bare))
     assert drawn.keys() != two.keys() or not torch.equal(drawn["heads.action.weight"], two["heads.action.weight"])
-
-
-def published(folder: Path) -> None:
-    """Write weights and a tokenizer as they are published."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
-
-    words = ["[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]", "<v>", "<a>", *toy.VERBS, *toy.NOUNS]
-    made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(dict.fromkeys(words))}, unk_token="[UNK]"))
-    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "cls", "sep", "mask", "unk")}
-    PreTrainedTokenizerFast(tokenizer_object=made, **special).save_pretrained(folder)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    torch.manual_seed(0)
-    BertForMaskedLM(BertConfig(vocab_size=len(words), max_position_embeddings=64, **sizes)).save_pretrained(folder)
 
 
 def test_what_a_teacher_cannot_know_is_counted(world, tmp_path, caplog):

@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from kinoflow.errors import DataError
+from kinoflow.errors import DataError, KinoflowError
 from kinoflow.tasks.anticipation.text_options import EncoderOptions
-from kinoflow.tasks.anticipation.tokens import Tokens
+from kinoflow.tasks.anticipation.tokens import OFFLINE, Tokens, refusal
 
 # kind: names of width, layers, heads, inner width, and other settings of a tiny one
 SIZES: dict[str, tuple[tuple[str, str, str, str], tuple[str, ...]]] = {
@@ -92,39 +92,41 @@ def _from_config(values: dict[str, Any]) -> Language:
     kind = values["model_type"]
     config = AutoConfig.for_model(**{k: v for k, v in values.items() if k not in ("transformers_version", "dtype")})
     with _quiet():
-        return Language(AutoModelForMaskedLM.from_config(config, attn_implementation=_attention(kind)), kind)
+        _forget_attention(config, kind)
+        return Language(AutoModelForMaskedLM.from_config(config, trust_remote_code=False), kind)
 
 
 def published(source: str, tokens: Tokens, kind: str) -> Language:
     """Return a model with published weights of a folder, or of the cache.
 
-    Raises DataError if they are not there, of another kind, or if the tokenizer knows more tokens than the weights.
+    Raises DataError if they are not there, cannot be read, want to run code of their own, are of another kind, or if the
+    tokenizer knows more tokens than the weights.
     """
     from transformers import AutoConfig, AutoModelForMaskedLM
 
     try:
-        config = AutoConfig.from_pretrained(source, local_files_only=True)
+        config = AutoConfig.from_pretrained(source, **OFFLINE)
         if config.model_type.partition("-")[0] != kind:
             raise DataError(
                 f"{source}: these weights are of {config.model_type}, and encoder.model is {kind}; set it alike"
             )
+        _forget_attention(config, kind)
         with _quiet():
             model = AutoModelForMaskedLM.from_pretrained(
-                source, local_files_only=True, use_safetensors=_safe(source), attn_implementation=_attention(kind)
+                source, config=config, use_safetensors=_safe(source), **OFFLINE
             )
-    except (OSError, ValueError) as error:
-        first = str(error).strip().split("\n")[0][:200]
-        raise DataError(
-            f"{source}: there are no weights in this folder, nor in the cache under this name ({first}); give the folder of"
-            " published weights as model.safetensors"
-        ) from None
-    known = model.get_input_embeddings().num_embeddings
+        found = Language(model, kind)
+        known = found.embedding.num_embeddings
+    except (KinoflowError, MemoryError):
+        raise
+    except Exception as error:  # damaged files fail in any way
+        raise refusal(source, "are no weights", "published weights as model.safetensors", error) from None
     if tokens.size > known:
         raise DataError(
             f"{source}: the tokenizer has {tokens.size} tokens and the weights know {known}; give weights and tokenizer that"
             " belong together"
         )
-    return Language(model, kind)
+    return found
 
 
 def _safe(source: str) -> bool | None:
@@ -132,8 +134,9 @@ def _safe(source: str) -> bool | None:
     return True if os.path.exists(os.path.join(source, "model.safetensors")) else None
 
 
-def _attention(kind: str) -> str:
-    return "eager" if kind == "deberta" else "sdpa"
+def _forget_attention(config: Any, kind: str) -> None:
+    """Take the attention of torch: one that a config names would be fetched, and is code."""
+    config._attn_implementation = "eager" if kind == "deberta" else "sdpa"
 
 
 @contextmanager
