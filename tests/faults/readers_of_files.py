@@ -226,4 +226,16 @@ def _words() -> Iterator[Reader]:
     )
 
 
-PARTS = (_features, _weights, _rooms, _words)
+def _models() -> Iterator[Reader]:
+    from tests.tasks.anticipation.published_folder import publish
+
+    from kinoflow.tasks.anticipation import language, tokens
+
+    def read(path: Path) -> None:
+        language.published(str(path.parent), tokens.published(str(path.parent)), "bert")
+
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        yield Reader(f"model folder's {name}", publish, name, read)
+
+
+PARTS = (_features, _weights, _rooms, _words, _models)

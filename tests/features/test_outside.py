@@ -147,6 +147,26 @@ def test_pickled_objects_are_refused_and_run_nothing(tmp_path, monkeypatch, writ
     assert not (tmp_path / "harm").exists()
 
 
+def test_arrays_of_other_files_are_refused(tmp_path):
+    (tmp_path / "secret").write_bytes(bytes(range(70)))
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = X
+    with h5py.File(tmp_path / "external.h5", "w") as file:
+        file.create_dataset("x", (7, 10), "u1", external=[(str(tmp_path / "secret"), 0, 70)])
+    with h5py.File(tmp_path / "virtual.h5", "w") as file:
+        layout = h5py.VirtualLayout(X.shape, X.dtype)
+        layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "x", X.shape)
+        file.create_virtual_dataset("x", layout)
+    with h5py.File(tmp_path / "links.h5", "w") as file:
+        file["x"] = h5py.ExternalLink(tmp_path / "other.h5", "x")
+    for name in ("external", "virtual"):
+        with pytest.raises(DataError, match="the values of 'x' lie in another file, which is not read"):
+            read_matrix(tmp_path / f"{name}.h5")
+    for key in ("", "x"):
+        with pytest.raises(DataError, match=r"it holds (0 arrays|no array 'x')"):
+            read_matrix(tmp_path / "links.h5", key)
+
+
 @pytest.mark.parametrize(
     ("x", "reason"),
     [

@@ -162,6 +162,16 @@ def test_videos_that_would_share_a_folder_are_refused(place, videos, sentence):
         place.run()
 
 
+@pytest.mark.parametrize("name", ["../two.mp4", "/two.mp4", "a/../../two.mp4", ".."])
+def test_a_name_that_leads_out_of_the_folder_is_refused(place, tmp_path, name):
+    (place.root.parent / "two.mp4").write_bytes((place.root / "two.mp4").read_bytes())
+    place.name(name)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DataError, match="is no name below a folder"):
+        place.run()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_video_of_another_shard_does_not_take_the_folder_over(place, make_video):
     place.run()
     make_video(place.root / "two.mkv.mp4").rename(place.root / "two.mkv")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.conftest import ROOT
 from tests.waiting import CONTAINER, needs_containers
 
+from kinoflow.errors import DataError
 from kinoflow.store import files
 from kinoflow.store.files import key_of, quick_hash, read_keys, replacing, sha256_of, write_json, write_keys, write_text
 
@@ -183,3 +184,14 @@ def test_the_quick_hash_sees_size_head_middle_and_tail(tmp_path, size):
         assert quick_hash(path, block=10) != before
     path.write_bytes(content + b"x")
     assert quick_hash(path, block=10) != before
+
+
+@pytest.mark.parametrize("name", ["a", "a/b.mp4", "..a/b..", "./a", "a b\n", "\udcff.mp4"])
+def test_names_below_a_folder_stay_as_they_are(name):
+    assert files.inner_name(name, "t.csv") == name
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", "/etc/x", "..", "../x", "a/../../x", "a\0b", "\ud800"])
+def test_names_that_lead_out_of_a_folder_are_refused(name):
+    with pytest.raises(DataError, match=r"^t\.csv: .* is no name below a folder"):
+        files.inner_name(name, "t.csv")

@@ -68,6 +68,36 @@ def test_attributes_that_are_no_single_value_are_refused(file, value):
         hdf5.told(file)
 
 
+def outside(file, folder):
+    """Put arrays into the file whose values lie in another one, by every way there is."""
+    (folder / "secret").write_bytes(b"0123456789abcdef")
+    with h5py.File(folder / "other.h5", "w") as other:
+        other["x"] = np.arange(4.0)
+    file.create_dataset("stored", (16,), "u1", external=[(str(folder / "secret"), 0, 16)])
+    layout = h5py.VirtualLayout((4,), "f8")
+    layout[:] = h5py.VirtualSource(folder / "other.h5", "x", (4,))
+    file.create_virtual_dataset("virtual", layout)
+    file["linked"] = h5py.ExternalLink(folder / "other.h5", "x")
+    file["soft"] = h5py.SoftLink("/linked")
+    file["loop"] = h5py.SoftLink("/loop")
+    file["group"] = h5py.ExternalLink(folder / "other.h5", "/")
+
+
+@pytest.mark.parametrize("name", ["stored", "virtual", "linked", "soft", "loop", "group/x"])
+def test_values_of_other_files_are_refused(file, tmp_path, name):
+    outside(file, tmp_path)
+    with pytest.raises((KeyError, ValueError), match="lie in another file, which is not read|only as a link"):
+        hdf5.array(file, name)
+
+
+def test_arrays_in_groups_of_the_file_itself_come_back(file):
+    file["a/b/c"] = np.arange(3)
+    assert hdf5.array(file, "a/b/c").tolist() == [0, 1, 2]
+    for name in ("a/b/d", "a/b/c/d", "b"):
+        with pytest.raises(KeyError, match="is not there"):
+            hdf5.array(file, name)
+
+
 def test_a_group_is_no_array(file):
     file.create_group("x")
     with pytest.raises(KeyError, match="x is no array"):

@@ -250,12 +250,68 @@ def replaced(file: h5py.File, name: str, **keywords) -> None:
         lambda file: replaced(file, "offsets", data=[0]),
         lambda file: replaced(file, "time", data=np.zeros(3)),
         lambda file: (file.__delitem__("video"), file.create_group("video")),
+        lambda file: replaced(file, "offsets", data=[-5, 100]),
+        lambda file: replaced(file, "offsets", data=[0.0, 100.0]),
+        lambda file: (replaced(file, "x", data=[b"a"]), replaced(file, "time", data=[0.0])),
+        lambda file: (file.__delitem__("x"), file.__setitem__("x", h5py.SoftLink("/x"))),
+        lambda file: file.__setitem__("bytes", h5py.SoftLink("/bytes")),
     ],
 )
 def test_a_file_of_another_layout_is_refused_in_a_sentence(tmp_path, edit):
     """Above all one whose x is stored in chunks: mapped, it would read as something else."""
     with pytest.raises(DataError, match=r"a\.h5: this is no shard of kinoflow .*; delete it and run its stage again"):
         Shard(broken(tmp_path / "a.h5", edit))
+
+
+@pytest.mark.parametrize("offsets", [[0, 4 + 2**40, 10], [0, 11, 10], [1, 4, 10], [0, -1, 10], [0, 4, 11]])
+def test_a_damaged_offset_is_never_read_as_another_video(tmp_path, offsets):
+    write_features(tmp_path / "a.h5", {"a": np.ones((4, 3), np.float32), "b": np.zeros((6, 3), np.float32)})
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        assert file["offsets"][()].tolist() == [0, 4, 10]
+        file["offsets"][()] = offsets
+    with pytest.raises(DataError, match="its parts do not fit each other"):
+        Shard(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("store", ["raw", "jpeg"])
+@pytest.mark.parametrize(
+    "name, damage",
+    [
+        ("bytes", lambda marks: np.r_[marks[:1], marks[1] + 2**40, marks[2:]]),
+        ("bytes", lambda marks: np.r_[-1, marks[1:]]),
+        ("shape", lambda sizes: -sizes),
+        ("shape", lambda sizes: sizes[:, :1]),
+        ("shape", lambda sizes: sizes * 1.0),
+    ],
+)
+def test_damaged_places_and_sizes_of_frames_are_refused(tmp_path, store, name, damage):
+    x = np.arange(3 * 4 * 6 * 3, dtype=np.uint8).reshape(3, 4, 6, 3)
+    with writing(tmp_path / "a.h5", {"store": store}, frames=True) as writer:
+        writer.add("a", x if store == "raw" else [encode_jpeg(each, 90) for each in x], np.arange(3.0), (4, 6))
+    assert Shard(tmp_path / "a.h5").frames("a").shape == x.shape
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        replaced(file, name, data=damage(file[name][()]))
+    with pytest.raises(DataError, match="its parts do not fit each other"):
+        Shard(tmp_path / "a.h5")
+
+
+def test_raw_frames_of_another_size_are_refused(tmp_path):
+    with writing(tmp_path / "a.h5", {"store": "raw"}, frames=True) as writer:
+        writer.add("a", np.zeros((3, 4, 6, 3), np.uint8), np.arange(3.0))
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["shape"][()] = [[4, 7]]
+    with pytest.raises(DataError, match="its parts do not fit each other"):
+        Shard(tmp_path / "a.h5")
+
+
+def test_x_of_another_file_is_refused(tmp_path):
+    write_features(tmp_path / "other.h5", {"v": np.ones((100, 20), np.float32)})
+    path = broken(
+        tmp_path / "a.h5",
+        lambda file: (file.__delitem__("x"), file.__setitem__("x", h5py.ExternalLink(tmp_path / "other.h5", "x"))),
+    )
+    with pytest.raises(DataError, match="x is not there, or only as a link"):
+        Shard(path)
 
 
 def test_files_that_are_no_shards_are_refused_in_a_sentence(tmp_path):

@@ -73,7 +73,10 @@ def _hdf5(path: str | Path, key: str) -> np.ndarray:
     with h5py.File(path, "r", locking=False) as file:
         found: list[str] = []
         file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
-        dataset = file[_only(key, found)]
+        name = _only(key, found)  # links are not among them
+        dataset = file[name]
+        if dataset.external or dataset.is_virtual:
+            raise DataError(f"the values of {name!r} lie in another file, which is not read; save them in this one")
         _check_numbers(dataset.dtype)  # before they are read: HDF5 does not end on texts in some damaged heaps
         return np.asarray(dataset[()])
 

@@ -25,7 +25,7 @@ from kinoflow.media.picture import quarter_turns
 from kinoflow.options import resolved
 from kinoflow.progress import Progress, log
 from kinoflow.stage import Folder, In, State
-from kinoflow.store.files import key_of, parse_json, quick_hash, write_json
+from kinoflow.store.files import inner_name, key_of, parse_json, quick_hash, write_json
 from kinoflow.store.shards import encode_jpeg
 
 NAMED = 20  # videos that an error names
@@ -105,7 +105,7 @@ def _videos(path: Path) -> list[str]:
         found = None
     if not isinstance(found, dict):
         raise DataError(f"{path}: this is no list of videos; write it with `kinoflow lists`")
-    return sorted(found, key=os.fsencode)
+    return sorted((inner_name(name, str(path)) for name in found), key=os.fsencode)
 
 
 def _check_names(jobs: list[Job]) -> None:

@@ -10,8 +10,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+from kinoflow.errors import DataError
 
 A_DAY = 86400.0  # seconds
 HDF5_ROOM = 1 << 16  # bytes that HDF5 takes for itself
@@ -105,6 +107,23 @@ def make_room(path: str | os.PathLike, size: int) -> None:
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV):  # a file system that cannot tell
                 raise
+
+
+def inner_name(name: str, where: str) -> str:
+    """Return a name that stands in a table or a list, if a file below a folder of ours may have it.
+
+    Raises DataError, begun with ``where``: it leads out of the folder, or is no name of a file at all.
+    """
+    place = PurePosixPath(name)
+    try:
+        fits = (
+            bool(place.name) and not place.is_absolute() and ".." not in place.parts and b"\0" not in os.fsencode(name)
+        )
+    except UnicodeEncodeError:
+        fits = False
+    if not fits:
+        raise DataError(f"{where}: {name!r} is no name below a folder; names have no / before them, no .. and no NUL")
+    return name
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:

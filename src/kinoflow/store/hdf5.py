@@ -1,7 +1,8 @@
-"""Values of HDF5 files, without the one kind that is not safe to read: of variable length, which lie in a heap.
+"""Values of HDF5 files, without the kinds that are not safe to read: those in a heap, and those of other files.
 
 HDF5 2.0 does not end on some damaged heaps, and cannot be interrupted there. So texts are written with a fixed length, and
-values of variable length are refused before HDF5 looks into their heap.
+values of variable length are refused before HDF5 looks into their heap. An array may also say that its values lie in any
+other file of this machine, by a link, as external storage or as a virtual dataset: none of these is followed.
 """
 
 from collections.abc import Mapping
@@ -28,12 +29,26 @@ def told(file: h5py.File) -> dict[str, Any]:
 
 
 def array(file: h5py.File, name: str) -> np.ndarray:
-    """Return a dataset; KeyError if there is none, ValueError if it holds neither numbers nor texts of fixed length."""
-    found = file[name]
-    if not isinstance(found, h5py.Dataset):
+    """Return the values of a dataset; raises as `dataset` does."""
+    return dataset(file, name)[()]
+
+
+def dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """Return a dataset that lies in this file.
+
+    Raises KeyError if there is none, ValueError if it is elsewhere or holds neither numbers nor texts of fixed length.
+    """
+    group = file
+    for part in name.split("/"):
+        if not isinstance(group, h5py.Group) or not isinstance(group.get(part, getlink=True), h5py.HardLink):
+            raise KeyError(f"{name} is not there, or only as a link")
+        group = group[part]
+    if not isinstance(group, h5py.Dataset):
         raise KeyError(f"{name} is no array")
-    _check(name, found.dtype)
-    return found[()]
+    if group.external or group.is_virtual:
+        raise ValueError(f"the values of {name} lie in another file, which is not read")
+    _check(name, group.dtype)
+    return group
 
 
 def _check(name: str, dtype: np.dtype, single: bool = True) -> None:

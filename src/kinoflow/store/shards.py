@@ -187,34 +187,38 @@ class Shard:
                 self.offsets, self.time = hdf5.array(file, "offsets"), hdf5.array(file, "time")
                 self.bytes = hdf5.array(file, "bytes") if "bytes" in file else None
                 self.shape = hdf5.array(file, "shape") if "shape" in file else None
-                x = file["x"]
+                x = hdf5.dataset(file, "x")
                 offset, shape, dtype = x.id.get_offset(), x.shape, x.dtype
                 self._check(x)
+            self.x = np.zeros(shape, dtype) if 0 in shape else np.memmap(path, dtype, "r", offset=offset, shape=shape)
         except FileNotFoundError:
             raise DataError(f"{path}: there is no such shard") from None
-        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise DataError(
                 f"{path}: this is no shard of kinoflow ({error}); delete it and run its stage again"
             ) from None
-        self.x = np.zeros(shape, dtype) if 0 in shape else np.memmap(self.path, dtype, "r", offset=offset, shape=shape)
         self._plain = np.asarray(self.x)  # the same memory; slices of a plain array cost less than those of np.memmap
         self._place = {name: i for i, name in enumerate(self.videos)}
 
     def _check(self, x: h5py.Dataset) -> None:
         """Raise ValueError if the parts do not fit each other: another program's file, or a shard of another time."""
-        items = len(self.time)
-        fits = len(self.offsets) == len(self.videos) + 1 and self.offsets[-1] == items
+        videos, items = len(self.videos), len(self.time)
+        fits = self.time.ndim == 1 and _cuts(self.offsets, videos, items)
         if self.bytes is None:
             fits = fits and x.ndim == 2 and len(x) == items
         else:
-            fits = (
-                fits
-                and len(self.bytes) == items + 1
-                and self.bytes[-1] == x.size
-                and len(self.shape) == len(self.videos)
-            )
+            fits = fits and x.ndim == 1 and _cuts(self.bytes, items, x.size) and self._sizes_fit()
         if not fits or (x.size and x.id.get_offset() is None):
             raise ValueError("its parts do not fit each other")
+
+    def _sizes_fit(self) -> bool:
+        """Tell whether frames are of the sizes that are told of their videos."""
+        if self.shape.shape != (len(self.videos), 2) or self.shape.dtype.kind not in "iu" or (self.shape < 0).any():
+            return False
+        if self.attrs["store"] != "raw":
+            return True
+        sizes = self.shape.astype(np.int64).prod(axis=1) * self.channels
+        return bool((np.diff(self.bytes) == np.repeat(sizes, np.diff(self.offsets))).all())
 
     def __getstate__(self):
         return self.path
@@ -285,6 +289,13 @@ class Shard:
         """Return the stored bytes of one frame."""
         j = self.span(video).start + index
         return self._plain[int(self.bytes[j]) : int(self.bytes[j + 1])].tobytes()
+
+
+def _cuts(places: np.ndarray, parts: int, size: int) -> bool:
+    """Tell whether ``places`` cut ``size`` entries into so many parts, in their order."""
+    if places.shape != (parts + 1,) or places.dtype.kind not in "iu":
+        return False
+    return bool(places[0] == 0 and places[-1] == size and (places[1:] >= places[:-1]).all())
 
 
 def with_rows(shards: Iterable[Shard]) -> list[Shard]:

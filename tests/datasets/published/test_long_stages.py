@@ -127,6 +127,29 @@ def test_a_video_of_two_tasks_becomes_two_videos_by_links(release, tmp_path):
         task_links(release, moved, tmp_path / "links", WhichFilesOptions(include=("*.mp4",), exclude=("*.txt",)))
 
 
+def test_nothing_but_links_of_tasks_is_removed_or_replaced(release, tmp_path):
+    root, links, outside = tmp_path / "features", tmp_path / "links", tmp_path / "outside"
+    for folder in (root, links, outside):
+        folder.mkdir()
+    (root / "v15_01.npy").write_bytes(b"rows")
+    (outside / "mine").write_bytes(b"mine")
+    (links / "own").symlink_to("../outside")
+    (links / "16815_gone.npy").symlink_to("../features/gone.npy")
+    cards = release / "crosstask_release/tasks_related.txt"
+    whole = cards.read_text()
+    cards.write_text(f"{whole.rstrip()}\n\n{outside}/mine\ntitle\nurl\n1\none\n")
+    with pytest.raises(DataError, match=r"number \(digits\)"):
+        task_links(release, root, links, WhichFilesOptions())
+    cards.write_text(whole)
+    task_links(release, root, links, WhichFilesOptions())
+    assert sorted(path.name for path in links.iterdir()) == ["16815_v15_01.npy", "own"]
+    (links / "16815_v15_01.npy").unlink()
+    (links / "16815_v15_01.npy").write_bytes(b"a file")
+    with pytest.raises(DataError, match="16815_v15_01.npy: this is no link, and one of this name should stand here"):
+        task_links(release, root, links, WhichFilesOptions())
+    assert (links / "16815_v15_01.npy").read_bytes() == b"a file" and (outside / "mine").read_bytes() == b"mine"
+
+
 def test_breakfast_becomes_tables(tmp_path):
     folder = tmp_path / "groundTruth"
     folder.mkdir()

@@ -78,7 +78,9 @@ def test_a_card_needs_no_empty_line_behind_it(tmp_path):
     "name, text, said",
     [
         ("tasks_primary.txt", "16815\ntitle\nurl\n3\none,two\n", "card of the task '16815'"),
+        ("tasks_primary.txt", "/tmp/x\ntitle\nurl\n2\none,two\n", "card of the task '/tmp/x'"),
         ("videos.csv", "1,abc,https://x\n", "videos.csv, line 1"),
+        ("videos.csv", "16815,../abc,https://x\n", "line 1: '../abc' is no name of a clip"),
         ("videos_val.csv", "", "names no video"),
         ("annotations/16815_v15_09.csv", "9,1.0,2.0\n", "line 1: '9,1.0,2.0' should be a step (1 to 4)"),
         ("annotations/16815_v15_09.csv", "1,5.0,2.0\n", "should be a step"),

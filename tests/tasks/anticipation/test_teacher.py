@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from tests.tasks import together
 from tests.tasks.anticipation import toy
+from tests.tasks.anticipation.published_folder import publish as published
 
 from kinoflow.datasets.actions import read_actions, read_classes, write_actions, write_classes
 from kinoflow.errors import ConfigError, DataError
@@ -258,21 +259,6 @@ def test_a_teacher_may_have_published_sizes_with_weights_drawn_anew_and_a_pooler
     assert 0 <= tell(world, tmp_path, tmp_path / "a" / "model.safetensors")["teacher"]["action"]["top5"] <= 1
     with pytest.raises(ConfigError, match=r"encoder\.redraw: it needs published weights"):
         train(world, tmp_path / "d", options(encoder={"model": "bert", "redraw": True}))
-
-
-def published(folder: Path) -> None:
-    """Write weights and a tokenizer as they are published."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
-
-    words = ["[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]", "<v>", "<a>", *toy.VERBS, *toy.NOUNS]
-    made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(dict.fromkeys(words))}, unk_token="[UNK]"))
-    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "cls", "sep", "mask", "unk")}
-    PreTrainedTokenizerFast(tokenizer_object=made, **special).save_pretrained(folder)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    torch.manual_seed(0)
-    BertForMaskedLM(BertConfig(vocab_size=len(words), max_position_embeddings=64, **sizes)).save_pretrained(folder)
 
 
 def test_what_a_teacher_cannot_know_is_counted(world, tmp_path, caplog):

@@ -1,5 +1,7 @@
 """Smaller parts: first Gaussians, windows and orders, baselines, texts, timelines."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from tests.tasks.segmentation import tiny
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.report.svg import check_svg
-from kinoflow.tasks.segmentation import baselines, initial, limits
+from kinoflow.tasks.segmentation import baselines, initial, limits, texts
 from kinoflow.tasks.segmentation.data import read_films
 from kinoflow.tasks.segmentation.labels import Vocabulary
 from kinoflow.tasks.segmentation.options import ConstraintOptions
@@ -154,6 +156,14 @@ def test_labels_are_named_by_task_without_blanks():
     words = Vocabulary({"tea": ("boil water", "pour")}, task_specific=True)
     labels = np.array([*words.backgrounds, *words.steps_of("tea"), 9])
     assert names_of(labels, "tea", words) == ["tea:<BKG>", "tea:boil_water", "tea:pour", "tea:9"]
+
+
+@pytest.mark.parametrize("name", ["../a", "/tmp/a", ".."])
+def test_texts_stay_in_their_folder(tmp_path, name):
+    item, words = SimpleNamespace(video=name, task="tea"), Vocabulary({"tea": ("boil", "pour")}, task_specific=True)
+    with pytest.raises(DataError, match="is no name below a folder"):
+        texts.write(tmp_path / "texts", item, np.zeros(3, int), 0.5, words)
+    assert not list(tmp_path.iterdir())
 
 
 def test_each_bar_shows_its_own_frame_as_wide_as_it_is():

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from kinoflow.datasets.published.clips import safe_name
 from kinoflow.datasets.splits import RELATED, TEST, TRAIN, UNUSED, VALIDATION
 from kinoflow.errors import DataError
 
@@ -149,9 +150,10 @@ def _tasks(path: Path) -> dict[str, Task]:
 
 def _task(path: Path, card: Sequence[str]) -> Task:
     steps = tuple(card[4].split(",")) if len(card) == 5 else ()
-    if len(card) != 5 or card[3] != str(len(steps)) or not all(steps):
+    number = card[0].isascii() and card[0].isdigit()  # files are named after it
+    if len(card) != 5 or not number or card[3] != str(len(steps)) or not all(steps):
         raise DataError(
-            f"{path}: the card of the task {card[0]!r} should be number, title, address, number of steps and as many steps"
+            f"{path}: the card of the task {card[0]!r} should be number (digits), title, address, number of steps and as many steps"
             " with commas between them; fetch the file again"
         )
     return Task(card[0], card[1], steps)
@@ -168,7 +170,7 @@ def _videos(path: Path, tasks: dict[str, Task]) -> list[Row]:
             continue
         if len(cells) < 2 or cells[0] not in tasks or not cells[1]:
             raise DataError(f"{path}, line {number}: {','.join(cells)!r} should be a task, a video and its address")
-        found.append((cells[0], cells[1]))
+        found.append((cells[0], safe_name(cells[1], f"{path}, line {number}")))
     return list(dict.fromkeys(found))
 
 

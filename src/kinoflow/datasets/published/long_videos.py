@@ -1,6 +1,7 @@
 """The stages for published datasets of long videos with many labelled segments each: CrossTask and Breakfast."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from kinoflow.store import tables
 from kinoflow.store.tables import Probed
 
 UNANNOTATED = "unannotated"
+OURS = re.compile(r"[0-9]+_[\w.-]+", re.ASCII)  # names of links: TASK_VIDEO.npy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +186,7 @@ def task_links(
 
     annotations: the folder of crosstask_release, or one that it lies in
     root: the folder of the feature files, crosstask_features; files in its folders count, too
-    links: the folder of links to make; it holds no others afterwards
+    links: the folder of links to make; it holds no other links of tasks afterwards, and what is no link stays
     table: a table to write of the links: link, file
     """
     files = listing.scan(root, 1, options.include, options.exclude, "names")["000"]
@@ -202,7 +204,8 @@ def task_links(
         raise DataError(f"{root}: none of the {len(videos)} videos of CrossTask is there, as {videos[0][1]}.npy")
     rows = [LinkRow(link=f"{name_of(row)}{file.suffix}", file=str(file)) for row, file in named]
     links.mkdir(parents=True, exist_ok=True)
-    for name in {path.name for path in links.iterdir() if path.is_symlink()} - {row.link for row in rows}:
+    old = {path.name for path in links.iterdir() if path.is_symlink() and OURS.fullmatch(path.name)}
+    for name in old - {row.link for row in rows}:
         (links / name).unlink()
     place, own = root.resolve(), links.parent.resolve()
     if place.is_relative_to(own):  # fetched beside the links: both move together
@@ -215,11 +218,15 @@ def task_links(
 
 
 def _link(link: Path, file: Path) -> None:
-    """Make a link; one that leads there already stays as it is."""
+    """Make a link; one that leads there already stays as it is. What is no link is nothing of ours."""
     if link.is_symlink() and link.readlink() == file:
         return
-    link.unlink(missing_ok=True)
-    link.symlink_to(file)
+    if link.is_symlink():
+        link.unlink()
+    try:
+        link.symlink_to(file)
+    except FileExistsError:
+        raise DataError(f"{link}: this is no link, and one of this name should stand here; move it away") from None
 
 
 # ---------------------------------------------------------------- Breakfast

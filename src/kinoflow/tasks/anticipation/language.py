@@ -11,11 +11,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from kinoflow.errors import DataError
+from kinoflow.errors import DataError, KinoflowError
 from kinoflow.progress import log
 from kinoflow.tasks.anticipation.encoder import draw
 from kinoflow.tasks.anticipation.text_options import EncoderOptions
-from kinoflow.tasks.anticipation.tokens import Tokens
+from kinoflow.tasks.anticipation.tokens import OFFLINE, Tokens, refusal
 
 # kind: names of width, layers, heads, inner width, and other settings of a tiny one
 SIZES: dict[str, tuple[tuple[str, str, str, str], tuple[str, ...]]] = {
@@ -100,7 +100,8 @@ def _from_config(values: dict[str, Any], pooled: bool) -> Language:
     kind = values["model_type"]
     config = AutoConfig.for_model(**{k: v for k, v in values.items() if k not in ("transformers_version", "dtype")})
     with _quiet():
-        return Language(AutoModelForMaskedLM.from_config(config, attn_implementation=_attention(kind)), kind, pooled)
+        _forget_attention(config, kind)
+        return Language(AutoModelForMaskedLM.from_config(config, trust_remote_code=False), kind, pooled)
 
 
 def published(
@@ -111,33 +112,33 @@ def published(
     pooled: with their pooler; drawn from the seed where they have none, as language models often do. redraw: sizes alone are
     read, and the weights are to be drawn.
 
-    Raises DataError if they are not there, of another kind, or if the tokenizer knows more tokens than the weights.
+    Raises DataError if they are not there, cannot be read, want to run code of their own, are of another kind, or if the
+    tokenizer knows more tokens than the weights.
     """
     from transformers import AutoConfig, AutoModelForMaskedLM
 
     try:
-        config = AutoConfig.from_pretrained(source, local_files_only=True)
+        config = AutoConfig.from_pretrained(source, **OFFLINE)
         if config.model_type.partition("-")[0] != kind:
             raise DataError(
                 f"{source}: these weights are of {config.model_type}, and encoder.model is {kind}; set it alike"
             )
+        _forget_attention(config, kind)
         with _quiet():
             if redraw:
-                model = AutoModelForMaskedLM.from_config(config, attn_implementation=_attention(kind))
+                model = AutoModelForMaskedLM.from_config(config, trust_remote_code=False)
             else:
                 model = AutoModelForMaskedLM.from_pretrained(
-                    source, local_files_only=True, use_safetensors=_safe(source), attn_implementation=_attention(kind)
+                    source, config=config, use_safetensors=_safe(source), **OFFLINE
                 )
             found = Language(model, kind, pooled)
             if pooled and not redraw:
-                _take_pooler(found, source, seed)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().split("\n")[0][:200]
-        raise DataError(
-            f"{source}: there are no weights in this folder, nor in the cache under this name ({first}); give the folder of"
-            " published weights as model.safetensors"
-        ) from None
-    known = model.get_input_embeddings().num_embeddings
+                _take_pooler(found, source, config, seed)
+        known = found.embedding.num_embeddings
+    except (KinoflowError, MemoryError):
+        raise
+    except Exception as error:  # damaged files fail in any way
+        raise refusal(source, "are no weights", "published weights as model.safetensors", error) from None
     if tokens.size > known:
         raise DataError(
             f"{source}: the tokenizer has {tokens.size} tokens and the weights know {known}; give weights and tokenizer that"
@@ -146,12 +147,12 @@ def published(
     return found
 
 
-def _take_pooler(model: Language, source: str, seed: int) -> None:
+def _take_pooler(model: Language, source: str, config: Any, seed: int) -> None:
     """Copy the published pooler into a model; draw it where there is none."""
     from transformers import AutoModel
 
     whole, about = AutoModel.from_pretrained(
-        source, local_files_only=True, use_safetensors=_safe(source), output_loading_info=True
+        source, config=config, use_safetensors=_safe(source), output_loading_info=True, **OFFLINE
     )
     if any(name.startswith("pooler") for name in about["missing_keys"]):
         log.info("%s: these weights have no pooler; it is drawn from the seed", source)
@@ -166,8 +167,9 @@ def _safe(source: str) -> bool | None:
     return True if os.path.exists(os.path.join(source, "model.safetensors")) else None
 
 
-def _attention(kind: str) -> str:
-    return "eager" if kind == "deberta" else "sdpa"
+def _forget_attention(config: Any, kind: str) -> None:
+    """Take the attention of torch: one that a config names would be fetched, and is code."""
+    config._attn_implementation = "eager" if kind == "deberta" else "sdpa"
 
 
 @contextmanager

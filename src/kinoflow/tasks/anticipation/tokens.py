@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from kinoflow.datasets.actions import Classes
-from kinoflow.errors import DataError
+from kinoflow.errors import DataError, KinoflowError
 from kinoflow.store.files import parse_json
 
 BETWEEN, WITHIN = "<a>", "<v>"  # between actions; between verb and noun
 PAD, CLS, MASK, UNKNOWN = range(4)  # the first tokens of our own vocabularies
 SPECIAL = ("[PAD]", "[CLS]", "[MASK]", "[UNK]")
+OFFLINE = {"local_files_only": True, "trust_remote_code": False}  # nothing is fetched, nothing is run
 
 
 def sentence(classes: Classes, numbers: Iterable[int]) -> str:
@@ -143,31 +144,48 @@ def rebuild(about: dict[str, Any]) -> Tokens:
 
 
 def published(source: str) -> Subwords:
-    """Return the tokenizer of published weights in a folder, or in the usual cache; DataError if it is not there."""
+    """Return the tokenizer of published weights in a folder, or in the usual cache.
+
+    Raises DataError if it is not there, cannot be read, or wants to run code of its own.
+    """
     from transformers import AutoTokenizer
 
     try:
-        found = AutoTokenizer.from_pretrained(source, local_files_only=True, use_fast=True)
+        found = AutoTokenizer.from_pretrained(source, use_fast=True, **OFFLINE)
         saved = found.backend_tokenizer.to_str()
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"{source}: there is no tokenizer in this folder, nor in the cache under this name ({_line(error)});"
-            " give the folder of the published weights with their tokenizer files"
-        ) from None
-    special = {
-        "pad": found.pad_token_id,
-        "cls": found.cls_token_id,
-        "mask": found.mask_token_id,
-        "end": found.sep_token_id,
-    }
-    lost = [name for name, number in special.items() if number is None]
-    if lost:
-        raise DataError(f"{source}: this tokenizer has no {lost[0]} token; give one of a masked language model")
-    return Subwords(saved, len(found), **special)
+        special = {
+            "pad": found.pad_token_id,
+            "cls": found.cls_token_id,
+            "mask": found.mask_token_id,
+            "end": found.sep_token_id,
+        }
+        lost = [name for name, number in special.items() if number is None]
+        if lost:
+            raise DataError(f"{source}: this tokenizer has no {lost[0]} token; give one of a masked language model")
+        return Subwords(saved, len(found), **special)
+    except (KinoflowError, MemoryError):
+        raise
+    except Exception as error:  # damaged files fail in any way
+        raise refusal(source, "is no tokenizer", "the published weights with their tokenizer files", error) from None
+
+
+def refusal(source: str, lost: str, wanted: str, error: Exception) -> DataError:
+    """Return the sentence about a folder that transformers cannot read: there ``lost``, and ``wanted`` should be given."""
+    if "trust_remote_code" in str(error):
+        return DataError(
+            f"{source}: these weights bring Python code of their own, which is never run; give the folder of weights that"
+            " transformers knows by itself"
+        )
+    if Path(source, "config.json").is_file():
+        return DataError(f"{source}: there {lost} that can be read ({_line(error)}); give the folder of {wanted}")
+    return DataError(
+        f"{source}: there {lost} in this folder, nor in the cache under this name ({_line(error)});"
+        f" give the folder of {wanted}"
+    )
 
 
 def _line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200]
+    return (str(error).strip() or type(error).__name__).split("\n")[0][:200]
 
 
 def padded(lines: Sequence[Sequence[int]], pad: int) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from kinoflow.errors import DataError
 from kinoflow.metrics.segmentation import segments
-from kinoflow.store.files import parse_json, write_text
+from kinoflow.store.files import inner_name, parse_json, write_text
 from kinoflow.tasks.segmentation.data import Item
 from kinoflow.tasks.segmentation.labels import Vocabulary
 
@@ -37,11 +37,12 @@ def names_of(labels: np.ndarray, task: str, vocabulary: Vocabulary) -> list[str]
 
 
 def write(folder: Path, item: Item, labels: np.ndarray, score: float, vocabulary: Vocabulary) -> None:
-    """Write what is told of a video, (T,) labels."""
+    """Write what is told of a video, (T,) labels; DataError if its name leads out of the folder."""
+    path = folder / f"{inner_name(item.video, 'a shard of the features')}.txt"
     rows = names_of(labels, item.task, vocabulary)
     runs = names_of(segments(labels)[0], item.task, vocabulary)
     parts = [" ".join(runs), f"{score:.6f}", " ".join(rows)]
-    write_text(folder / f"{item.video}.txt", "".join(f"{h}\n{p}\n" for h, p in zip(HEADS, parts, strict=True)))
+    write_text(path, "".join(f"{h}\n{p}\n" for h, p in zip(HEADS, parts, strict=True)))
 
 
 def read(folder: Path, items: Sequence[Item], vocabulary: Vocabulary, whole: Sequence[Item]) -> list[np.ndarray]:
