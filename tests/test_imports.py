@@ -137,6 +137,7 @@ ALWAYS = {
     "kinoflow.training.feed": {"torch"},
     "kinoflow.training.gather": {"torch"},
     "kinoflow.training.groups": {"torch"},
+    "kinoflow.training.kept": {"torch"},
     "kinoflow.training.loop": {"torch"},
     "kinoflow.training.meter": {"torch"},
     "kinoflow.training.norm": {"torch"},
