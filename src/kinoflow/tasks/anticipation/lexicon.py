@@ -39,7 +39,7 @@ STOP = _set("is are will was be have has let using see tell may can could want g
 LEADING = _set("continue start begin stop repeat try need wait allow ensure")
 BE = _set("is are was were be been being")
 AUXILIARIES = BE | _set("has have had")
-MODALS = _set("should must can could may might will would shall 'll ll do don't")
+MODALS = _set("should must can could may might will would shall 'll ll do does don't doesn't")
 IRREGULAR = {
     "beaten": "beat", "broken": "break", "brought": "bring", "frozen": "freeze", "ground": "grind", "held": "hold",
     "hung": "hang", "kept": "keep", "laid": "lay", "left": "leave", "made": "make", "shaken": "shake", "taken": "take",
@@ -69,7 +69,7 @@ FOODS = _set("baking batter coating dressing filling frosting icing seasoning st
 INGREDIENTS = _set("bread butter cream flour salt spice sugar water juice zest oil pepper")  # of those
 DETERMINERS = _set("""
     the a an this that these those its their your his her our my each every both all any some another more several
-    few many much either one two three four five six seven eight nine ten twelve half enough whole remaining
+    few many much either one two three four five six seven eight nine ten twelve half enough whole remaining other
 """)
 PRONOUNS = _set("it them this these those everything all")
 SUBJECTS = _set("you we i they he she people")
@@ -80,11 +80,12 @@ PREPOSITIONS = _set("""
     not just also too very well until
 """)
 PARTICLES = _set("in up out off away down on over back aside together apart")
+ON = _set("turn switch put keep")  # verbs that "on" belongs to
 JOINTS = _set("and then or but & plus nor")
 SUBORDINATE = _set("until till when once if as because so that which who where than whenever")
 GERUND = _set("by while after before without start begin keep stop continue and then or")
 WHEN = _set(
-    "overnight twice thrice today tonight tomorrow yesterday beforehand later meantime lengthwise lengthways crosswise"
+    "overnight twice thrice often today tonight tomorrow yesterday beforehand later meantime lengthwise lengthways crosswise"
 )
 FILLERS = WHEN | _set("""
     now next first second finally then lastly meanwhile again also please just still always never again afterwards
@@ -102,7 +103,7 @@ NO_OBJECT = _set("""
     aside well taste room half way least sure care ready smooth golden tender soft crisp warm hot cold dry clean
     done
 """)
-NEGATIONS = _set("not don't never without")
+NEGATIONS = _set("not don't doesn't never without")
 PLURALS = {
     "leaves": "leaf", "halves": "half", "loaves": "loaf", "knives": "knife", "molasses": "molasses", "cookies": "cookie",
     "brownies": "brownie", "smoothies": "smoothie", "pies": "pie",

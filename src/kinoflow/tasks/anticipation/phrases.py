@@ -176,8 +176,7 @@ class _Reader:
 
     def _determined(self, place: int) -> bool:
         """Whether a phrase begins that can only be an object."""
-        token = self._at(place)
-        return token in words.DETERMINERS or token in words.PRONOUNS or token[0].isdigit()
+        return self._begins_phrase(self._at(place))
 
     def _participle(self, place: int) -> bool:
         """Whether a token is what is done to something, and not what sort a thing is: "peeled", but not "peeled eggs"."""
@@ -228,9 +227,12 @@ class _Reader:
             self.start = self._peek() not in words.DETERMINERS
             return
         particle = self._peek() if self._peek() in words.PARTICLES else ""
+        if particle == "on" and verb not in words.ON:  # "drain on paper": not what is drained
+            self.waiting = []
+            return
         while (
             self._peek() in words.PARTICLES
-            or (self._peek() in words.FILLERS and self._peek() != "to")
+            or (self._peek() in words.FILLERS and self._peek() not in ("to", "so"))
             or self._peek().endswith("ly")
         ):
             self.at += 1
@@ -389,7 +391,11 @@ class _Reader:
             or (token in BREAKS and (bool(kept) or token not in words.WHEN))
             or (token.endswith("ly") and token not in ("jelly", "fly"))
         )
-        return closing or ((token in words.DETERMINERS or token in words.PRONOUNS) and bool(kept))
+        return closing or (bool(kept) and self._begins_phrase(token))
+
+    def _begins_phrase(self, token: str) -> bool:
+        """Whether a token is the first of another phrase: the penne *2* minutes."""
+        return token in words.DETERMINERS or token in words.PRONOUNS or token[0].isdigit()
 
     def _last_verb(self, place: int) -> bool:
         """Whether a token is the verb that ends "let the dough rest"."""
