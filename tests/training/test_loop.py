@@ -239,6 +239,49 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
     assert not (tmp_path / "state.pt").exists()
 
 
+class Spiked(Toy):
+    """The gradients of batches with some of the draws are no numbers, though the loss is one."""
+
+    bad = frozenset({(0, 8), (0, 16), (2, 0)})  # epoch and first position of the batch
+
+    def load(self, draws):
+        return super().load(draws) | {"bad": torch.tensor((draws[0].epoch, draws[0].position) in self.bad)}
+
+    def losses(self, batch):
+        found = super().losses(batch)
+        if batch["bad"]:
+            found["class"].register_hook(lambda gradient: gradient * float("nan"))
+        return found
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam", "adamw"])
+def test_a_step_whose_gradient_is_no_number_is_skipped_and_counted(tmp_path, caplog, optimiser):
+    more = {"clip": 20, "optimiser": optimiser, "learning_rate": 0.01, "log_every": 1}
+    _, two = train(tmp_path / "two", Spiked(norm=False), steps=3, **more)
+    _, one = train(tmp_path / "one", Spiked(norm=False), steps=1, **more)
+    assert apart(weights(one), weights(two)) == 0  # the second and the third step changed nothing
+    history, whole = train(tmp_path / "all", Spiked(norm=False), **more)
+    assert all(value.isfinite().all() for value in weights(whole).values())
+    assert [row.get("train/skipped") for row in history.rows] == [None, 1, *[2] * 6, *[3] * 4]
+    assert "toy: 3 steps so far are skipped: their gradients are no finite numbers" in caplog.text
+
+
+def test_without_such_a_step_nothing_is_counted(tmp_path, caplog):
+    history, _ = train(tmp_path, clip=20)
+    assert "train/skipped" not in history.columns() and "skipped" not in caplog.text
+
+
+def test_many_such_steps_in_a_row_end_the_training(tmp_path):
+    class Broken(Spiked):
+        bad = frozenset({(epoch, position) for epoch in range(1, 9) for position in range(0, 32, 8)})
+
+    with pytest.raises(
+        DataError, match="toy: the gradients of the last 10 steps are no finite numbers: lower training"
+    ):
+        train(tmp_path, Broken(), clip=20, steps=30, save_minutes=1e-9)
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["done"] == 13
+
+
 def test_bfloat16_works_on_a_processor(tmp_path):
     history, trainee = train(tmp_path, precision="bfloat16", steps=60, learning_rate=0.3)
     assert history.rows[-1]["train/loss"] < history.rows[0]["train/loss"]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tests.conftest import ROOT
 from tests.training.conftest import in_child
-from tests.training.test_loop import bytes_of, train
+from tests.training.test_loop import Spiked, bytes_of, train
 from tests.training.toy import Strays, Toy
 
 from kinoflow.errors import DataError
@@ -58,14 +58,19 @@ def attempt(folder, room, passes, values):
     bytes_of(folder, *train(folder / "place", trainee, **values))
 
 
+class MortalSpiked(Mortal, Spiked):
+    pass
+
+
 @pytest.mark.parametrize(
     ("room", "values"),
     [
         (MortalToy, {}),
+        (MortalSpiked, {"clip": 20.0}),
         (MortalToy, {"optimiser": "sgd", "workers": 1}),
         (MortalStrays, {"precision": "bfloat16"}),
     ],
-    ids=["adam", "sgd and workers", "strays in bfloat16"],
+    ids=["adam", "skipped steps", "sgd and workers", "strays in bfloat16"],
 )
 def test_killed_at_random_steps_it_ends_with_the_same_bytes(tmp_path, room, values):
     chance = random.Random(3)

@@ -41,6 +41,8 @@ from kinoflow.training.update import Update
 
 __all__ = ["Draw", "Group", "Trainee", "fit"]
 
+IN_A_ROW = 10  # skipped steps that end a training
+
 
 class Trainee(Protocol):
     """What a room hands over to be trained. Derive from it: what is optional then has a default.
@@ -137,6 +139,7 @@ class _Training:
         self.state = State(place, options.save_minutes, resolved(options), seed, trainee.samples)
         self.drops = name_places(self.model)
         self.done, self.rate = 0, 0.0  # steps; the learning rate of the last one
+        self.skipped = 0  # steps among them, as far as was told
 
     def run(self) -> History:
         """Train to the end; return the history."""
@@ -204,6 +207,7 @@ class _Training:
         if not (row or validation or epoch or done % self.meter.every == 0):
             return
         self.meter.read()
+        self._count_skipped()
         if epoch:
             self.meter.end_epoch()
             if self.team.first and (ended := getattr(self.trainee, "ended", None)):
@@ -215,6 +219,16 @@ class _Training:
             self._save()
         if done < plan.steps and (stopping or (late and self._another_turn(stop))):
             stop.obey()
+
+    def _count_skipped(self) -> None:
+        """Tell of steps that were skipped; raises DivergedError if too many were in a row."""
+        skipped, row = map(int, self.update.skipped.tolist())
+        if row >= IN_A_ROW:
+            raise DivergedError(f"the gradients of the last {row} steps are no finite numbers")
+        if skipped > self.skipped and self.team.first:
+            text = "%s: %d steps so far are skipped: their gradients are no finite numbers"
+            log.warning(text, self.name, skipped)
+        self.skipped = skipped
 
     def _another_turn(self, stop: Stop) -> bool:
         """Go back into SLURM's queue, where what was just saved will be continued; return whether that worked."""
@@ -231,6 +245,8 @@ class _Training:
     def _record(self, validation: Mapping[str, float]) -> None:
         head = {"step": self.done, "epoch": -(-self.done // self.plan.per_epoch), "learning_rate": self.rate}
         means = {f"train/{name}": value for name, value in self.meter.end_row().items()}
+        if self.skipped:
+            means["train/skipped"] = self.skipped
         self.history.rows.append(head | means | {f"validation/{name}": float(v) for name, v in validation.items()})
         self.events.write(self.history.rows)
 

@@ -30,14 +30,14 @@ class Optimiser:
         self.moments: dict[nn.Parameter, list[Tensor]] = {}
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Do a step at the rate ``lr`` of each group."""
+    def step(self, skipped: Tensor | None = None) -> None:
+        """Do a step at the rate ``lr`` of each group; none where ``skipped``, a float32 on the device, is 1."""
         for group in self.param_groups:
             some = [p for p in group["params"] if p.grad is not None]
             if some:
                 moments = zip(*(self._moments(p) for p in some), strict=True)
                 (self._sgd if self.kind == "sgd" else self._adam)(
-                    group, some, [p.grad for p in some], *map(list, moments)
+                    skipped, group, some, [p.grad for p in some], *map(list, moments)
                 )
 
     def _moments(self, parameter: nn.Parameter) -> list[Tensor]:
@@ -47,7 +47,9 @@ class Optimiser:
             self.moments[parameter] = [*(torch.zeros_like(parameter) for _ in range(count)), *steps]
         return self.moments[parameter]
 
-    def _sgd(self, group: dict[str, Any], parameters: list, gradients: list, velocities: list) -> None:
+    def _sgd(
+        self, skipped: Tensor | None, group: dict[str, Any], parameters: list, gradients: list, velocities: list
+    ) -> None:
         sgd(
             parameters,
             gradients,
@@ -59,10 +61,18 @@ class Optimiser:
             dampening=0.0,
             nesterov=self.nesterov,
             maximize=False,
+            found_inf=skipped,
         )
 
     def _adam(
-        self, group: dict[str, Any], parameters: list, gradients: list, means: list, squares: list, steps: list
+        self,
+        skipped: Tensor | None,
+        group: dict[str, Any],
+        parameters: list,
+        gradients: list,
+        means: list,
+        squares: list,
+        steps: list,
     ) -> None:
         adam(
             parameters,
@@ -80,6 +90,7 @@ class Optimiser:
             weight_decay=group["weight_decay"],
             eps=EPSILON,
             maximize=False,
+            found_inf=skipped,
         )
 
     def state_dict(self) -> list[list[Tensor]]:

@@ -27,6 +27,7 @@ class Update:
         self.scaler = torch.amp.GradScaler(device.type) if options.precision == "float16" else None
         self.trained: list[nn.Parameter] = []
         self.loose: torch.optim.Optimizer | None = None
+        self.skipped = torch.zeros(2, device=device)  # steps without a finite gradient: all of them, those in a row
 
     def train(self) -> None:
         """Put the model into training mode; which parameters take a gradient may depend on it."""
@@ -56,18 +57,28 @@ class Update:
             self.scaler.unscale_(self.optimiser)
             if self.loose:
                 self.scaler.unscale_(self.loose)
-        if self.clip:
-            clip_grad_norm_(self.trained, self.clip)
+        norm = clip_grad_norm_(self.trained, self.clip) if self.clip else None
         if self.scaler:
             self.scaler.step(self.optimiser)
             self.scaler.update()
         else:
-            self.optimiser.step()
+            self.optimiser.step(None if norm is None else self._skip(norm))
+
+    def _skip(self, norm: Tensor) -> Tensor:
+        """Return 1 if a step is to be skipped, for the norm of its gradient is no finite number, else 0; count those.
+
+        All on the device, which nobody waits for. Where nothing is clipped there is no norm, and no step is skipped.
+        """
+        found = (~norm.isfinite()).to(self.skipped)
+        self.skipped[0] += found
+        self.skipped[1] = (self.skipped[1] + found) * found
+        return found
 
     def state(self) -> dict[str, Any]:
-        """Return weights, optimiser and scale."""
+        """Return weights, optimiser, scale and the count of skipped steps."""
         scale = self.scaler.state_dict() if self.scaler else {}
-        return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "scale": scale}
+        found = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "scale": scale}
+        return found | {"skipped": self.skipped.tolist()}
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
@@ -75,3 +86,4 @@ class Update:
         self.optimiser.load_state_dict(state["optimiser"])
         if self.scaler:
             self.scaler.load_state_dict(state["scale"])
+        self.skipped.copy_(torch.tensor(state["skipped"]))
