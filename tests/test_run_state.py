@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from snakemake.caching.rule import RuleCache
 from snakemake.cli import get_argument_parser
 from snakemake.settings.types import SchedulingSettings
 
@@ -98,7 +99,7 @@ def test_what_editors_and_python_leave_among_the_sources_is_neither_copied_nor_c
 
 @pytest.mark.parametrize(("given", "meant"), [([], ["b"]), (["a"], ["a"]), (None, None)])
 def test_a_cache_without_names_means_the_rules_that_allow_it(given, meant):
-    rules = [SimpleNamespace(name="a", cache=None), SimpleNamespace(name="b", cache=object())]
+    rules = [SimpleNamespace(name=name, cache=RuleCache.from_rule(None, name == "b")) for name in "ab"]
     workflow = SimpleNamespace(rules=rules, workflow_settings=SimpleNamespace(cache=given))
     name_cached_rules(workflow)
     assert workflow.workflow_settings.cache == meant

@@ -1,7 +1,8 @@
 """Where everything lies: shared paths say what they hold by a short hash of the options that made it.
 
-So two studies in one folder share what is equal and never undo each other's work. What a hash stands for is written down
-beside it, in ``data/<dataset>/contents.json``. Nothing here depends on where folders lie: a moved folder is the same folder.
+So two studies in one folder share what is equal and do not undo each other's work. What a hash stands for is written down
+beside it, in ``data/<dataset>/contents.json``. Nothing here depends on where folders lie: a moved folder is the same folder,
+and two folders under one name are refused (``kinoflow.places``).
 """
 
 import json

@@ -174,7 +174,7 @@ def lift_default_rate(settings: Any) -> None:
 def name_cached_rules(workflow: Any) -> None:
     """Say which rules a `--cache` without names means: Snakemake hands the word on to jobs on a cluster with names alone."""
     if workflow.workflow_settings.cache == []:
-        workflow.workflow_settings.cache = [rule.name for rule in workflow.rules if rule.cache]
+        workflow.workflow_settings.cache = [rule.name for rule in workflow.rules if rule.cache.output]
 
 
 def _lines(file: Path) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kinoflow import config as configuration
+from kinoflow import places
 from kinoflow.dataset_rules import DatasetRules
 from kinoflow.errors import KinoflowError
 from kinoflow.fingerprint import stage_code
@@ -54,6 +55,7 @@ class Flow:
         self.sections = RunSections(self.layout, self.runs)
         self.report = ReportRules(self.layout, self.state, self.sections)
         if self.state.main:
+            said(places.compare, self.layout)
             self.state.choose(json.dumps([record["config"], record["weights"]], sort_keys=True))
         os.environ["PYTHONPATH"] = str(self.state.frozen / "src")
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -104,6 +106,7 @@ class Flow:
         record = {"config": self.layout.study.model_dump(mode="json", by_alias=True), "codes": self.codes}
         self.state.freeze(record | {"weights": self.layout.weights})
         self.report.keep()
+        places.keep(self.layout)
         for dataset in self.layout.datasets.values():
             self.datasets.stock.keep(dataset)
         for folder, values in contents(self.layout).items():
