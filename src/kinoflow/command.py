@@ -35,6 +35,10 @@ REFUSALS = {
         (errno.EACCES, errno.EPERM), "this user may not do that: change the rights, or take another folder"
     ),
     errno.ENAMETOOLONG: "take shorter names",
+    **dict.fromkeys(
+        (errno.EISDIR, errno.ENOTDIR, errno.EEXIST),
+        "a file is where a folder should be, or a folder where a file should be: give another name, or move it away",
+    ),
 }
 # How libraries, below Python, say that they got no memory.
 NO_MEMORY = re.compile(

@@ -6,8 +6,8 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stderr
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
 import pytest
@@ -45,15 +45,22 @@ def _started(command: list[str], words: tuple, before: Callable[[], None] | None
     return subprocess.run(command, env=environment, preexec_fn=before, capture_output=True, text=True, errors="replace")
 
 
-def here(*words: object, room: int | None = None) -> subprocess.CompletedProcess:
-    """Run a stage within this process. No file may grow beyond ``room`` bytes: what a full disk does to a writer."""
-    said, (soft, hard) = io.StringIO(), resource.getrlimit(resource.RLIMIT_FSIZE)
-    with redirect_stderr(said):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft if room is None else room, hard))
-        try:
-            status = main([str(word) for word in words])
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+@contextmanager
+def room(size: int | None) -> Iterator[None]:
+    """Let no file grow beyond ``size`` bytes: what a full disk does to a writer."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft if size is None else size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def here(*words: object, most: int | None = None) -> subprocess.CompletedProcess:
+    """Run a stage within this process. No file may grow beyond ``most`` bytes."""
+    said = io.StringIO()
+    with redirect_stderr(said), room(most):
+        status = main([str(word) for word in words])
     return subprocess.CompletedProcess(words, status, "", said.getvalue())
 
 

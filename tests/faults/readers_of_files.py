@@ -1,6 +1,7 @@
 """Readers of arrays and weights, and of the rooms' own files."""
 
 import gzip
+import importlib.util
 import io
 import json
 import pickle
@@ -54,6 +55,19 @@ def _features() -> Iterator[Reader]:
 
     yield one("gz of npy", "v.npy.gz", gzip.compress(saved(np.save), mtime=0), files)
     yield one("gz of text", "v.txt.gz", gzip.compress(b"1 2 3\n4 5 6\n", mtime=0), files)
+
+    def database(folder: Path) -> None:
+        import lmdb
+
+        with lmdb.open(str(folder), map_size=1 << 20) as made, made.begin(write=True) as writing:
+            for number in range(1, 100):
+                writing.put(sources.KEY.format(video="v", number=number).encode(), x.tobytes())
+
+    def looked_up(path: Path) -> None:
+        sources.Lmdb(path.parent).frames("v", np.array([1, 50, 99]))
+
+    if importlib.util.find_spec("lmdb"):
+        yield Reader("LMDB", database, "data.mdb", looked_up)
 
     group = pca_files.Group("", "")
 

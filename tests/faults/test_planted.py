@@ -5,7 +5,11 @@ import os
 import subprocess
 
 import pytest
-from tests.faults.planted import files, here, mounted, ordinary_user, refused, stage, starved
+import torch
+from tests.faults.planted import files, here, mounted, ordinary_user, refused, room, stage, starved
+
+from kinoflow import command
+from kinoflow.training.state import State
 
 FRAMES = ("--size", 48, "--store", "raw")
 STAGES = ("probe", "frames", "features", "pca-partial", "pca-fit", "pca-apply")
@@ -52,9 +56,39 @@ def test_a_stage_that_runs_out_of_room_leaves_what_was_there(chain, tmp_path, na
     out = tmp_path / OUTPUT[name]
     out.write_bytes(b"of an earlier run")
     given = redirected(words[name], place / OUTPUT[name], out)
-    sentence = refused(here(name, *given, room=100), "again")
+    sentence = refused(here(name, *given, most=100), "again")
     assert out.name in sentence
     assert files(tmp_path) == {out.name: b"of an earlier run"}
+
+
+def test_a_training_that_runs_out_of_room_while_it_saves_keeps_what_it_saved_before(tmp_path, capsys):
+    state = State(tmp_path, 1.0, "mine")
+    state.save({"done": 1})
+    before = files(tmp_path)
+
+    def stage() -> None:
+        """Save a state."""
+        state.save({"weights": torch.zeros(100_000)})
+
+    with room(20_000):
+        assert command.run("kinoflow.training.state:State", stage, []) == 1
+    sentence = capsys.readouterr().err
+    assert (
+        sentence.startswith("kinoflow stage: [Errno 27] File too large: ") and "state.pt'; raise the limit" in sentence
+    )
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("wrong", ["folder", "file/a.csv", "file/below/a.csv"])
+def test_an_output_where_a_folder_or_a_file_stands_is_one_sentence(chain, tmp_path, wrong):
+    place, _ = chain
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    before = files(tmp_path)
+    words = ("--tables", place / "table.csv", "--inventory", tmp_path / wrong, "--unreadable", tmp_path / "u.csv")
+    sentence = refused(here("inventory", *words), "give another name, or move it away", wrong.split("/")[0])
+    assert ".new" not in sentence
+    assert {name: content for name, content in files(tmp_path).items() if name != "u.csv"} == before
 
 
 def test_a_full_disk_is_one_sentence_and_the_same_command_continues(chain, tmp_path):

@@ -58,7 +58,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     try:
         yield new
         new.replace(path)
-    except OSError as error:  # a full disk does not say which file it had no room for
+    except OSError as error:  # a full disk does not say which file it had no room for, a renaming names two
+        if error.filename2:
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         error.filename = error.filename or os.fspath(path)
         raise
     finally:

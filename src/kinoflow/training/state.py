@@ -9,6 +9,7 @@ import torch
 
 from kinoflow.errors import DataError
 from kinoflow.store.files import replacing
+from kinoflow.store.tensors import save
 
 QUICK = 10.0  # seconds; a state that takes longer is not saved when a signal asks for the end
 
@@ -32,10 +33,10 @@ class State:
         return self.took < QUICK
 
     def save(self, values: dict[str, Any]) -> None:
-        """Write plain values and tensors in place of what was saved before."""
+        """Write plain values and tensors in place of what was saved before; OSError if the system refuses."""
         start = time.monotonic()
-        with replacing(self.path) as new:
-            torch.save(values | {"identity": self.identity}, new)
+        with replacing(self.path) as new, open(new, "wb") as file:
+            save(values | {"identity": self.identity}, file)
         self.saved = time.monotonic()
         self.took = self.saved - start
 

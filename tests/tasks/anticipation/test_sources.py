@@ -69,6 +69,33 @@ def test_values_that_are_no_float32_and_folders_that_are_no_lmdb_are_refused(tmp
         Lmdb(tmp_path / "b")
 
 
+def test_an_lmdb_that_is_cut_off_anywhere_is_refused_in_a_sentence(tmp_path):
+    whole = (database(tmp_path / "a", range(1, 400)) / "data.mdb").read_bytes()
+    (tmp_path / "b").mkdir()
+    for length in range(0, len(whole), len(whole) // 40):
+        (tmp_path / "b/data.mdb").write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"b: this (LMDB is damaged \(it is cut off|is no readable LMDB)"):
+            Lmdb(tmp_path / "b")
+
+
+def test_an_lmdb_with_damaged_pages_is_refused_or_read_and_never_ends_the_process(tmp_path):
+    whole = (database(tmp_path / "a", range(1, 400)) / "data.mdb").read_bytes()
+    (tmp_path / "b").mkdir()
+    random, refused = np.random.default_rng(0), 0
+    for _ in range(60):
+        damaged = bytearray(whole)
+        page = 4096 * random.integers(2, len(whole) // 4096)
+        for place in page + random.integers(0, 64, 16):
+            damaged[place] = random.integers(256)
+        (tmp_path / "b/data.mdb").write_bytes(damaged)
+        try:
+            Lmdb(tmp_path / "b").frames("P01_01", np.array([5, 100, 300, 399]))
+        except DataError as error:
+            refused += 1
+            assert str(error).startswith(f"{tmp_path / 'b'}: ")
+    assert refused
+
+
 def test_without_the_package_one_sentence_says_so(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "lmdb", None)
     with pytest.raises(ConfigError, match="need the package lmdb; install it"):

@@ -11,6 +11,7 @@ import numpy as np
 
 from kinoflow.errors import DataError
 from kinoflow.progress import log
+from kinoflow.store import tensors
 from kinoflow.store.fetch import fetch
 from kinoflow.store.files import replacing
 from kinoflow.tasks.abstraction.set_files import read_listfile
@@ -107,7 +108,7 @@ def write_vectors(path: str | Path, names: Sequence[str], vectors: np.ndarray) -
             import torch
 
             rows = torch.from_numpy(np.ascontiguousarray(vectors, np.float32))
-            torch.save({name: row.clone() for name, row in zip(names, rows, strict=True)}, file)
+            tensors.save({name: row.clone() for name, row in zip(names, rows, strict=True)}, file)
 
 
 def row_names(dataset: str, split: str, listfile: str | Path, embeddings: str | Path | None) -> tuple[str, ...]:
@@ -158,7 +159,7 @@ def write_features(path: str | Path, names: Sequence[str], x: np.ndarray) -> Non
             import torch
 
             rows = torch.from_numpy(x)
-            torch.save(rows if bare else {"features": rows, "path": list(names)}, file)
+            tensors.save(rows if bare else {"features": rows, "path": list(names)}, file)
 
 
 def _npz(path: str | Path, *needed: str) -> Any:

@@ -6,9 +6,11 @@ T rows, n frames, D features. Frame number k of ``fps`` a second is the moment k
 
 import gzip
 import io
+import time
 import tokenize
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -17,12 +19,14 @@ import numpy as np
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.features.arrays import read_matrix
+from kinoflow.media.isolate import StoppedError, isolated
 from kinoflow.store.shards import Shard, with_rows
 from kinoflow.tasks.anticipation.windows import NONE, labels_at
 
 KEY = "{video}_frame_{number:010d}.jpg"  # of RULSTM's LMDB; its values are raw float32
 SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".npy.gz", ".txt.gz", ".gz")
 ORACLE_STEP = 0.25  # seconds between rows of the oracle
+LOOK = 3.0  # seconds for which a child process goes through an LMDB
 SLACK = 1e-6  # seconds by which written times may be off
 LOOKBACK = 9  # frames
 
@@ -223,14 +227,20 @@ def _unpacked(path: Path) -> np.ndarray:
 class Lmdb:
     """RULSTM's LMDB of frame features; only the frames that are asked for are read.
 
+    The library believes what the file says of itself, and a damaged one would end the process without a word: the file must
+    be as long as it says, and for some seconds a child process goes through it first.
+
     lookback: a frame that is not stored is replaced by the nearest one at most so many frames before it, else by zeros.
     """
 
     def __init__(self, root: Path, lookback: int = LOOKBACK):
         self.root, self.lookback = Path(root), lookback
         self._open: Any = None
-        with self._environment().begin() as reading, reading.cursor() as cursor:
-            first = next(iter(cursor), None)
+        environment = self._environment()
+        try:
+            first = isolated(_look, environment, seconds=2 * LOOK, megabytes=1000)
+        except StoppedError as error:
+            raise self._damaged(error) from None
         if first is None:
             raise DataError(f"{root}: this LMDB is empty")
         self.width = len(self._vector(*first))
@@ -251,10 +261,29 @@ class Lmdb:
                     "root: features in an LMDB need the package lmdb; install it (pip install lmdb)"
                 ) from None
             try:
-                self._open = lmdb.open(str(self.root), readonly=True, lock=False, readahead=False)
+                found = lmdb.open(str(self.root), readonly=True, lock=False, readahead=False)
+                size, pages = (self.root / "data.mdb").stat().st_size, found.info()["last_pgno"] + 1
+                if size < pages * found.stat()["psize"]:
+                    raise self._damaged(f"it is cut off: {size} bytes of {pages} pages")
             except lmdb.Error as error:
                 raise DataError(f"{self.root}: this is no readable LMDB: {error}") from None
+            self._open = found
         return self._open
+
+    @contextmanager
+    def _reading(self) -> Iterator[Any]:
+        """Give a transaction that reads; DataError for what the library finds to be damaged."""
+        environment = self._environment()
+        import lmdb
+
+        try:
+            with environment.begin() as reading:
+                yield reading
+        except lmdb.Error as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, why: object) -> DataError:
+        return DataError(f"{self.root}: this LMDB is damaged ({why}); fetch it again")
 
     def _vector(self, key: bytes, value: bytes) -> np.ndarray:
         if len(value) % 4 or not value:
@@ -269,7 +298,7 @@ class Lmdb:
         """Return the features of frames, (n, D) float32; DataError if none of them is stored."""
         found = np.zeros((len(numbers), self.width), np.float32)
         seen = 0
-        with self._environment().begin() as reading:
+        with self._reading() as reading:
             stored = {number: self._nearest(reading, video, number) for number in {*map(int, numbers)}}
         for i, number in enumerate(map(int, numbers)):
             vector = stored[number]
@@ -292,6 +321,20 @@ class Lmdb:
             if value is not None:
                 return self._vector(key, value)
         return None
+
+
+def _look(environment: Any) -> tuple[bytes, bytes] | None:
+    """Go through the entries of an LMDB for some seconds; return the first, None if there is none."""
+    first, end, told = None, time.monotonic() + LOOK, environment.stat()["entries"]
+    with environment.begin(buffers=True) as reading, reading.cursor() as cursor:
+        for number, (key, value) in enumerate(cursor):
+            if number == told:
+                raise ValueError(f"it has more than the {told} entries that it tells of")
+            first = first or (bytes(key), bytes(value))
+            value[-1:].tobytes()
+            if time.monotonic() > end:
+                break
+    return first
 
 
 class Labels(Timed):
