@@ -23,7 +23,7 @@ from kinoflow.tasks.anticipation.text_options import (
     SequencesOptions,
     TeacherOptions,
 )
-from kinoflow.tasks.recognition.options import ClipTestOptions, RecognitionOptions
+from kinoflow.tasks.recognition.options import ClipTestOptions, RecognitionOptions, check_test
 from kinoflow.tasks.segmentation.options import SegmentationOptions, SegmentationTestOptions
 
 DatasetName = Annotated[
@@ -67,7 +67,7 @@ class RecognitionRun(Seeded, RecognitionOptions):
     @model_validator(mode="after")
     def _tests_can_be_run(self) -> Self:
         for name, test in self.tests.items():
-            self.check_test(f"tests.{name}", test)
+            check_test(f"tests.{name}", test, self.network, self.sampling.segments)
         return self
 
 
