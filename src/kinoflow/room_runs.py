@@ -73,7 +73,7 @@ class RecognitionRun(Seeded, RecognitionOptions):
     @model_validator(mode="after")
     def _tests_can_be_run(self) -> Self:
         for name, test in self.tests.items():
-            check_test(self, f"tests.{name}", test)
+            check_test(f"tests.{name}", test, self.network, self.sampling.segments)
         return self
 
 

@@ -183,6 +183,19 @@ def test_rows_hold_means_over_the_samples_since_the_row_before(tmp_path):
         assert [row[name] for row in few.rows] == pytest.approx(means, rel=1e-12)
 
 
+@pytest.mark.parametrize("length, start", [({"steps": 12}, 8), ({"steps": None, "epochs": 3}, 2)])
+def test_a_training_that_starts_later_ends_as_the_whole_one_does(tmp_path, length, start):
+    # Without momentum all that goes on is in the weights: those after 8 steps, with the draws and rates of the last 4.
+    values = {"momentum": 0, "schedule": "cosine", "validate_every": 1} | length
+    whole, expected = train(tmp_path / "whole", samples=32, **values)
+    cut = {name: start if name in ("steps", "epochs") and value else value for name, value in values.items()}
+    _, begun = train(tmp_path / "begun", samples=32, planned=length.get("epochs") or 12, **cut)
+    rest, found = train(tmp_path / "rest", begun, start=start, **values)
+    assert apart(weights(found), weights(expected)) == 0
+    assert [row["step"] for row in rest.rows] == [row["step"] for row in whole.rows if row["step"] > 8]
+    assert rest.rows[-1] == whole.rows[-1]
+
+
 def test_the_best_weights_are_kept_where_that_is_asked_for(tmp_path):
     class Waxing(Toy):
         def validate(self):

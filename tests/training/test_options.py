@@ -36,6 +36,8 @@ def test_resolved_values_are_read_back_as_they_are():
         ({"nesterov": True, "momentum": 0}, "nesterov"),
         ({"nesterov": True, "optimiser": "adam"}, "nesterov"),
         ({"epochs": 5, "warm_up": 5}, "warm_up"),
+        ({"epochs": 5, "start": 5}, "start: a length of 5 ends there"),
+        ({"steps": 5, "start": 7}, "start: a length of 5 ends there"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(values, said):

@@ -138,7 +138,7 @@ class _Training:
         self.events = Events(events if processes.first else None)
         self.state = State(place, options.save_minutes, resolved(options), seed, trainee.samples)
         self.drops = name_places(self.model)
-        self.done, self.rate = 0, 0.0  # steps; the learning rate of the last one
+        self.done, self.rate = options.start * self.plan.unit, 0.0  # steps; the learning rate of the last one
         self.skipped = 0  # steps among them, as far as was told
 
     def run(self) -> History:

@@ -20,6 +20,14 @@ class TrainingOptions(Options):
         50, "length: passes over the training samples; give this or steps", "epochs", ge=1, le=100000
     )
     steps: int | None = option(None, "length: optimisation steps; give this or epochs", "steps", ge=1, le=10**9)
+    start: int = option(
+        0,
+        "how much of the length counts as done before: samples and learning rates are those of what is left (to go on, from"
+        " its weights, with a training that ended elsewhere)",
+        "epochs",
+        ge=0,
+        le=10**9,
+    )
     batch: int = option(64, "samples of one step, over all processes and micro batches", "samples", ge=1, le=65536)
     accumulate: int = option(
         1,
@@ -107,6 +115,8 @@ class TrainingOptions(Options):
     def _fits_together(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("epochs and steps: give one of them, and leave the other out (or empty)")
+        if self.start >= (length := self.steps or self.epochs or 0):
+            raise ValueError(f"start: a length of {length} ends there, or before")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError("milestones: they must grow")
         if self.accumulate > self.batch:

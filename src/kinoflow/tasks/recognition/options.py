@@ -336,13 +336,15 @@ class RecognitionOptions(Options):
             raise ValueError("network.fuse: it is for input.kind: gray")
         if self.network.temporal_pool and self.sampling.segments % 2:
             raise ValueError(f"sampling.segments: {self.sampling.segments} cannot be halved by network.temporal_pool")
-        check_test(self, "test", self.test)
+        check_test("test", self.test, self.network, self.sampling.segments)
         return self
 
 
-def check_test(options: RecognitionOptions, key: str, test: ClipTestOptions) -> None:
-    """Raise ValueError, one sentence that begins with ``key``, if the network cannot read a test's segments."""
-    trained, network = options.sampling.segments, options.network
+def check_test(key: str, test: ClipTestOptions, network: NetworkOptions, trained: int) -> None:
+    """Raise ValueError, one sentence that begins with ``key``, if a network cannot read a test's segments.
+
+    trained: segments of a clip in training.
+    """
     segments = test.segments or trained
     if network.temporal_pool and segments % 2:
         raise ValueError(f"{key}.segments: {segments} cannot be halved by network.temporal_pool")
