@@ -98,6 +98,52 @@ def test_a_file_that_is_no_config_is_named_with_its_line(tmp_path, text, sentenc
     assert sentence in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "path, why",
+    [
+        ("~nosuchuser/x", "Could not determine home directory"),
+        ("a\0b", "embedded null byte"),
+        ("x" * 5000, "File name too long"),
+        ("x/" * 3000, "File name too long"),
+    ],
+)
+def test_a_path_that_the_system_cannot_have_is_one_sentence(tmp_path, path, why):
+    with pytest.raises(ConfigError) as error:
+        load(tmp_path, changed(datasets={"mine": {"source": {"path": path}}}))
+    text = str(error.value)
+    assert text.startswith("study0.yaml: '") and " is no path: " in text and why in text and len(text) < 200
+
+
+def test_a_descriptor_s_name_is_no_path(tmp_path):
+    for name in ("x" * 5000, "../schemas/study", "a\0"):
+        with pytest.raises(
+            ConfigError, match=r"datasets\.a\.descriptor: there is no '.*; known are: breakfast"
+        ) as error:
+            load(tmp_path, {"study": "x", "datasets": {"a": {"descriptor": name}}})
+        assert len(str(error.value)) < 400
+
+
+def test_the_study_s_seeds_differ(tmp_path):
+    with pytest.raises(ConfigError, match=r"study0\.yaml: seeds: the same seed twice would be the same run twice"):
+        load(tmp_path, changed(seeds=[1, 1]))
+
+
+@pytest.mark.parametrize(
+    "first, circle",
+    [
+        ({"a": "a"}, "alignment.a: needs itself"),
+        ({"a": "b", "b": "a"}, "alignment.a: needs alignment.b, which needs itself"),
+        ({"c": "a", "a": "b", "b": "a"}, "alignment.a: needs alignment.b, which needs itself"),
+    ],
+)
+def test_runs_that_begin_with_each_other_are_named(tmp_path, first, circle):
+    runs = {name: {"frames": "small", "initial": {"room": "alignment", "run": other}} for name, other in first.items()}
+    labelled = {"mine": {"index": {"labels": "labels.csv"}}}
+    with pytest.raises(ConfigError) as error:
+        load(tmp_path, changed(datasets=labelled, alignment=runs))
+    assert str(error.value).startswith(circle) and "begin without" in str(error.value)
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match="nowhere.yaml: this config file cannot be read"):
         config.load([tmp_path / "nowhere.yaml"], {}, DESCRIPTORS)

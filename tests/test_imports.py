@@ -16,7 +16,7 @@ FILES = {
 }
 # Each level may import from those below it, and from itself without circles. Modules and packages, lowest first.
 LEVELS = (
-    ("errors", "interrupts", "progress", "wording", "refusal", "options", "stage", "syntax", "metrics"),
+    ("errors", "interrupts", "progress", "wording", "refusal", "plain_yaml", "options", "stage", "syntax", "metrics"),
     ("store",),
     ("report",),
     ("media", "training"),
@@ -37,7 +37,19 @@ LEVELS = (
         "command",
     ),
     (
-        *("workflow", "run_state", "runs", "run_sections", "stock", "cli", "__main__", "launch", "torchrun", "needs"),
+        *(
+            "workflow",
+            "run_state",
+            "runs",
+            "run_sections",
+            "stock",
+            "places",
+            "cli",
+            "__main__",
+            "launch",
+            "torchrun",
+            "needs",
+        ),
         *("dataset_rules", "shard_rules", "table_rules", "report_rules"),
     ),
 )

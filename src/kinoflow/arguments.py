@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from kinoflow import wording
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.options import check
+from kinoflow.plain_yaml import PlainLoader
 from kinoflow.store.files import parse_json
 from kinoflow.wording import Kind
 
@@ -227,7 +228,7 @@ def _parsed(flag: str, text: str) -> Any:
     except ValueError:
         pass
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, PlainLoader)
     except yaml.YAMLError as error:
         problem = getattr(error, "problem", None) or getattr(error, "reason", "it cannot be read")
         raise ConfigError(f"{flag}: {wording.shown(text)} is neither JSON nor YAML: {problem}") from None

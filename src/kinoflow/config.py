@@ -1,5 +1,6 @@
 """Reading the configuration of a study from files. Paths in a config file count from the folder of that file."""
 
+import errno
 import typing
 from collections.abc import Hashable
 from pathlib import Path
@@ -11,8 +12,10 @@ from pydantic import BaseModel
 from kinoflow.datasets.options import DatasetOptions
 from kinoflow.errors import ConfigError
 from kinoflow.options import check, is_word
+from kinoflow.plain_yaml import PlainLoader
 from kinoflow.study import Study
-from kinoflow.study_parts import chosen
+from kinoflow.study_parts import chosen, refuse_circles
+from kinoflow.wording import shown
 
 
 def load(files: list[Path], given: dict[str, Any], descriptors: Path) -> Study:
@@ -23,10 +26,12 @@ def load(files: list[Path], given: dict[str, Any], descriptors: Path) -> Study:
     """
     values: dict[str, Any] = {}
     for file in files:
-        values = merge(values, _with_paths(Study, (), _read(file), file.parent))
-    values = merge(values, _with_paths(Study, (), given, Path.cwd()))
+        values = merge(values, _placed(Study, _read(file), file))
+    values = merge(values, _placed(Study, given, Path.cwd() / "--config"))
     values = _with_descriptors(values, descriptors)
-    return chosen(check(Study, values, ", ".join(file.name for file in files) or "--config"))
+    study = check(Study, values, ", ".join(file.name for file in files) or "--config")
+    refuse_circles(study)
+    return chosen(study)
 
 
 def merge(below: Any, above: Any) -> Any:
@@ -39,7 +44,7 @@ def merge(below: Any, above: Any) -> Any:
 LARGEST = 1 << 24  # bytes of a config file: reading YAML takes a second for a few hundred kB
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(PlainLoader):
     """YAML that refuses a key given twice: one of the two would be lost in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
@@ -103,17 +108,36 @@ def _without_source(described: dict[str, Any], own: dict[str, Any]) -> dict[str,
 
 
 def _descriptor(dataset: str, name: str, folder: Path) -> dict[str, Any]:
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in known:
+        raise ConfigError(f"datasets.{dataset}.descriptor: there is no {shown(name)}; known are: {', '.join(known)}")
     file = folder / f"{name}.yaml"
-    if not file.is_file():
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-        raise ConfigError(f"datasets.{dataset}.descriptor: there is no {name!r}; known are: {known}")
-    return _with_paths(DatasetOptions, (), _read(file), file.parent)
+    return _placed(DatasetOptions, _read(file), file)
+
+
+def _placed(model: type[BaseModel], values: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Make the relative paths inside a file's values count from its folder."""
+    try:
+        return _with_paths(model, (), values, file.parent)
+    except ConfigError as error:
+        raise ConfigError(f"{file.name}: {error}") from None
+
+
+def _path(value: str, folder: Path) -> str:
+    try:
+        found = folder.joinpath(Path(value).expanduser()).resolve()
+        found.is_symlink()  # the system looks at it
+    except (OSError, ValueError, RuntimeError) as error:  # a name that is too long, a NUL, a user that there is not
+        if getattr(error, "errno", None) in (errno.EACCES, errno.EPERM):
+            return str(found)
+        raise ConfigError(f"{shown(value)} is no path: {getattr(error, 'strerror', None) or error}") from None
+    return str(found)
 
 
 def _with_paths(annotation: Any, metadata: Any, value: Any, folder: Path) -> Any:
     """Make the relative paths inside ``value`` count from ``folder``; which values are paths, the models tell."""
     if isinstance(value, str) and "path" in metadata:
-        return value if is_word(value) else str(folder.joinpath(Path(value).expanduser()).resolve())
+        return value if is_word(value) else _path(value, folder)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel) and isinstance(value, dict):
         fields = {field.alias or name: field for name, field in annotation.model_fields.items()}
         return {

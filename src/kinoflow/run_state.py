@@ -11,8 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from snakemake.io import IOFile
-
 from kinoflow.command import MAIN
 from kinoflow.store.files import parse_json, sha256_of, write_json
 
@@ -99,7 +97,9 @@ class RunState:
         """
         made = self.workflow.persistence
         listed = {line for lock in Path(".snakemake/locks").glob("*.output.lock") for line in _lines(lock)}
-        lost = [file for file in map(IOFile, sorted(listed)) if _is_unrecorded(file, made.metadata(file))]
+        lost = [
+            file for file in map(self.workflow.inputfile, sorted(listed)) if _is_unrecorded(file, made.metadata(file))
+        ]
         if lost:
             made.started(SimpleNamespace(output=lost))
 

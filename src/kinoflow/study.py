@@ -133,6 +133,8 @@ class Study(Options):
     @model_validator(mode="after")
     def _seeds_of_all(self) -> Self:
         """Hand the study's seeds to the runs that name none."""
+        if self.seeds and len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: the same seed twice would be the same run twice")
         for room in ROOMS if self.seeds else ():
             runs = getattr(self, room)
             runs |= {

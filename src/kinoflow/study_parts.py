@@ -79,6 +79,30 @@ def chosen(study: Study) -> Study:
     return study.model_copy(update={**parts, "claims": claims, "published": published})
 
 
+def refuse_circles(study: Study) -> None:
+    """Raise ConfigError for runs that begin with each other's weights, or read what these make."""
+    above: dict[Key, None] = {}  # what led to the part that is looked at
+    done: set[Key] = set()
+
+    def look(part: Key) -> None:
+        if part in above:
+            circle = [".".join(key) for key in above][list(above).index(part) :]
+            raise ConfigError(
+                f"{circle[0]}: needs {', which needs '.join([*circle[1:], 'itself'])};"
+                " let one of them begin without the weights of the next"
+            )
+        if part not in done:
+            above[part] = None
+            for other in _references(study, *part):
+                look(other)
+            del above[part]
+            done.add(part)
+
+    for section in (*SOURCES, *ROOMS):
+        for name in getattr(study, section):
+            look((section, name))
+
+
 def _needed(study: Study, first: list[Key]) -> set[Key]:
     """Return ``first`` and everything that it needs, through any number of steps."""
     found, left = set(first), list(first)

@@ -3,6 +3,7 @@
 It reads the models' annotations, limits and units; no name of a Python type comes out of it.
 """
 
+import itertools
 import json
 import types
 import typing
@@ -209,7 +210,10 @@ def shown(value: Any) -> str:
         return "an empty value"
     if isinstance(value, bool | int | float | dict | list | tuple):
         try:
-            text = json.dumps(value, default=str, ensure_ascii=False)
+            pieces = json.JSONEncoder(default=str, ensure_ascii=False).iterencode(
+                value
+            )  # a long one is not written out
+            text = "".join(itertools.islice(pieces, 61))
         except (TypeError, ValueError, RecursionError):  # keys that are no texts, a list inside itself
             text = "this value"
     else:
