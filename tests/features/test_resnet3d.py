@@ -54,9 +54,8 @@ def test_time_counts_in_a_clip():
         assert not torch.allclose(network(clip), network(clip.flip(2)))
 
 
-def test_it_has_no_weights_of_torchvision():
-    options = FeaturesOptions(source="video", backbone="resnet3d50", weights="torchvision:DEFAULT")
-    with pytest.raises(
-        ConfigError, match="torchvision has none for the network 'resnet3d50'; give none, a file, or a run"
-    ):
+@pytest.mark.parametrize("name", ["resnet3d50", "bn_inception"])
+def test_it_has_no_weights_of_torchvision(name):
+    options = FeaturesOptions(source="video", backbone=name, weights="torchvision:DEFAULT")
+    with pytest.raises(ConfigError, match=f"torchvision has none for the network '{name}'; give none or a file"):
         planned(options, None, "cpu")

@@ -13,7 +13,6 @@ from kinoflow.features.small import Small
 from kinoflow.features.transforms import Pictures, published
 
 SMALL, RESNET3D, BN_INCEPTION = "small", "resnet3d50", "bn_inception"
-OWN = (SMALL, RESNET3D, BN_INCEPTION)  # networks of ours, of which torchvision has no weights
 VIDEO_CLIP = 16  # frames that torchvision's video networks were trained on
 CLASSIFIERS = (nn.Linear, nn.Conv2d, nn.Conv3d)
 
@@ -22,8 +21,8 @@ CLASSIFIERS = (nn.Linear, nn.Conv2d, nn.Conv3d)
 
 
 def names() -> list[str]:
-    """Return the names of all networks: ours, and torchvision's for classifying pictures and videos."""
-    return [*OWN, *_torchvision_names(video=False), *_torchvision_names(video=True)]
+    """Return the names of all networks: three of ours, and torchvision's for classifying pictures and videos."""
+    return [SMALL, RESNET3D, BN_INCEPTION, *_torchvision_names(video=False), *_torchvision_names(video=True)]
 
 
 def is_video(name: str) -> bool:
@@ -54,8 +53,8 @@ def member(name: str, weights: str) -> Any:
 
     Raises ConfigError, with the names that there are.
     """
-    if name in OWN:
-        raise ConfigError(f"weights: torchvision has none for the network {name!r}; give none, a file, or a run")
+    if name == SMALL:
+        raise ConfigError("weights: torchvision has none for the network 'small'; give none, a file, or a run")
     from torchvision.models import get_model_weights
 
     known = get_model_weights(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.features.arithmetic import Arithmetic
-from kinoflow.features.backbones import VIDEO_CLIP, is_video, member, usual_pictures
+from kinoflow.features.backbones import BN_INCEPTION, RESNET3D, VIDEO_CLIP, is_video, member, usual_pictures
 from kinoflow.features.options import FeaturesOptions, RunWeights
 from kinoflow.features.transforms import Pictures, chosen
 from kinoflow.features.weights import DRAWN, published_file
@@ -87,6 +87,8 @@ def planned(options: FeaturesOptions, weights: str | None, device: str) -> Plan:
 
 def _member(backbone: str, wanted: str | RunWeights) -> Any:
     if isinstance(wanted, str) and wanted.startswith(PUBLISHED):
+        if backbone in (RESNET3D, BN_INCEPTION):
+            raise ConfigError(f"weights: torchvision has none for the network {backbone!r}; give none or a file")
         return member(backbone, wanted.removeprefix(PUBLISHED))
     return None
 
