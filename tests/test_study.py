@@ -125,6 +125,14 @@ REFUSALS = {
         "alignment": {"same": {"weights": {"room": "alignment", "run": "same"}}}
     },
     "alignment.same.frames: this key must be given; known are: small": {"alignment": {"same": {"frames": None}}},
+    "alignment.same.tests.more.frames: there is no 'lost'; known are: small": {
+        "alignment": {"same": {"tests": {"more": {"frames": "lost"}}}}
+    },
+    "alignment.rows: tests.more.frames: a network that reads features": {
+        "alignment": {
+            "rows": {"features": "drawn", "network": {"backbone": "features"}, "tests": {"more": {"frames": "small"}}}
+        }
+    },
     "alignment.same: network.backbone: with features it cannot be": {
         "alignment": {"same": {"frames": None, "features": "rows"}}
     },
