@@ -179,6 +179,14 @@ REFUSALS = {
     "fusions.both.test: there is no 'late'; known are: none": {
         "fusions": {"both": {"runs": ["taught", "taught"], "test": "late"}}
     },
+    "flow.moves: frames: give frames to compute flow of, or dataset for published flow, and not both": {
+        "flow": {"moves": {"frames": "small", "dataset": "mine"}}
+    },
+    "flow.moves: bound: published flow is not computed, so leave bound out": {
+        "flow": {"moves": {"dataset": "mine", "bound": 15}}
+    },
+    "flow.moves.dataset: there is no 'lost'; known are: mine": {"flow": {"moves": {"dataset": "lost"}}},
+    "flow.moves: the dataset 'mine' holds videos, not pictures": {"flow": {"moves": {"dataset": "mine"}}},
     "clip_fusions.both.runs: there is no 'lost'; known are: known": {
         "clip_fusions": {"both": {"runs": ["known", "lost"]}}
     },

@@ -54,6 +54,10 @@ STAGES = {
         "make frames of a shard of clips that are folders of numbered pictures",
     ),
     "flow": ("kinoflow.media.flow:flow", "compute the optical flow of a shard's frames"),
+    "picture-flow": (
+        "kinoflow.media.picture_flow:picture_flow",
+        "make flow of a shard of clips that are folders of published optical flow",
+    ),
     "pictures": (
         "kinoflow.media.pictures:pictures",
         "pack folders of numbered pictures (or published optical flow) into a shard",

@@ -19,7 +19,7 @@ from kinoflow.room_runs import ActionsRun, CorpusRun, ReleasedRun, SetsRun, Taxo
 from kinoflow.study import ROOMS, FeaturesRun, FlowRun, FramesRun, PcaRun, Study, dataset_of, reads, seeds_of
 
 LABEL_FILES = ("labels", "splits")  # given to the index as files; their content is what counts
-READS = {FramesRun: ("dataset",), FlowRun: ("frames",), PcaRun: ("features",)}  # keys that name what is read
+READS = {FramesRun: ("dataset",), FlowRun: ("frames", "dataset"), PcaRun: ("features",)}  # keys that name what is read
 TAXONOMY_FILES = ("file", "wordnet", "corpus", "word_vectors")  # known by their content
 WORDS = ("language", "teachers", "ensembles", "fusions", "summaries")  # rooms whose runs read no shards
 BEGUN = {  # rooms whose runs may begin with weights of the user, and the part of their options that names these
@@ -255,8 +255,11 @@ class Layout:
         return Shards(self.datasets[run.dataset], short_hash(resolved(run, ("dataset",))), run)
 
     def _flow(self, run: FlowRun) -> Shards:
+        made = resolved(run, READS[FlowRun])
+        if run.dataset:
+            return Shards(self.datasets[run.dataset], short_hash(made, "published"), run)
         frames = self.frames[run.frames]
-        return Shards(frames.dataset, short_hash(resolved(run, ("frames",)), frames.hash), run, frames)
+        return Shards(frames.dataset, short_hash(made, frames.hash), run, frames)
 
     def _features(self, run: FeaturesRun, seed: int | None) -> Shards:
         frames = self.frames[run.frames] if run.frames else None

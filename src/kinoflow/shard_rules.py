@@ -27,13 +27,15 @@ class ShardRules:
             shards = self._shards(wildcards, kind)
             if kind == "features":
                 return self.layout.features_json(shards.options)
-            values = resolved(shards.options, READS[type(shards.options)])
-            return self._with_numbering(values, shards) if kind == "frames" else values
+            published = kind == "flow" and not shards.below  # not computed
+            unread = READS[type(shards.options)] + (("method", "bound") if published else ())
+            values = resolved(shards.options, unread)
+            return self._with_numbering(values, shards) if kind == "frames" or published else values
 
         return text
 
     def _with_numbering(self, text: str, shards: Shards) -> str:
-        """Add to the options of frames how pictures are numbered, where these are what a dataset holds."""
+        """Add to the options of frames, or of published flow, how pictures are numbered, where these are what a dataset holds."""
         options = shards.dataset.options
         if options.content != "pictures":
             return text
@@ -91,6 +93,11 @@ class ShardRules:
         if source:
             found = [s for s in found if s.options.source == source and s.options.trained_by == trained]
         return "|".join(sorted({s.hash for s in found})) or NOTHING
+
+    def flow_hashes(self, published: bool) -> str:
+        """Return a pattern of the hashes that stand for flow that is ``published``, or computed of frames."""
+        found = (shards for shards in self.layout.flow.values() if (shards.below is None) == published)
+        return "|".join(sorted({shards.hash for shards in found})) or NOTHING
 
     def roles_digest(self, wildcards: Any) -> str:
         """Return what triggers a shard's partial sums: splits and tasks of its videos.

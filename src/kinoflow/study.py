@@ -47,9 +47,23 @@ class FramesRun(FramesOptions):
 
 
 class FlowRun(FlowOptions):
-    """One named set of flow shards of the study: how flow is computed, and between which frames."""
+    """One named set of flow shards of the study: how flow is computed, and between which frames; or published flow."""
 
-    frames: Name = option(..., "the frame shards to read, a key of frames", "")
+    frames: Name | None = option(None, "the frame shards to read, a key of frames", "")
+    dataset: DatasetName | None = option(
+        None,
+        "in place of frames: a key of datasets, whose pictures are published optical flow; method and bound are theirs",
+        "",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.frames is None) == (self.dataset is None):
+            raise ValueError("frames: give frames to compute flow of, or dataset for published flow, and not both")
+        for key in ("method", "bound") if self.dataset else ():
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key}: published flow is not computed, so leave {key} out")
+        return self
 
 
 class FeaturesRun(FeaturesOptions):
@@ -151,8 +165,16 @@ class Study(Options):
         for name, frames in self.frames.items():
             checks.refer(f"frames.{name}.dataset", frames.dataset, self.datasets)
             checks.hold(f"frames.{name}", frames.dataset, self.datasets, "videos", "pictures")
+            if self.datasets[frames.dataset].pictures.pattern_y:
+                raise ValueError(
+                    f"frames.{name}: {frames.dataset!r} holds optical flow (pictures.pattern_y); take flow"
+                )
         for name, flow in self.flow.items():
-            checks.refer(f"flow.{name}.frames", flow.frames, self.frames)
+            if flow.dataset is None:
+                checks.refer(f"flow.{name}.frames", flow.frames, self.frames)
+                continue
+            checks.refer(f"flow.{name}.dataset", flow.dataset, self.datasets)
+            checks.hold(f"flow.{name}", flow.dataset, self.datasets, "pictures")
         for name, run in self.features.items():
             asked, other = ("frames", "dataset") if run.source == "frames" else ("dataset", "frames")
             if getattr(run, other) is not None:

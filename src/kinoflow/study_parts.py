@@ -34,7 +34,7 @@ SOURCES = (
 READING = ("recognition", "segmentation", "alignment", "anticipation", "abstraction")
 REFERENCES = {  # what a key of a section names, beside what runs read: the section where it stands, or several
     "frames": {"dataset": ("datasets",)},
-    "flow": {"frames": ("frames",)},
+    "flow": {"frames": ("frames",), "dataset": ("datasets",)},
     "features": {"frames": ("frames",), "dataset": ("datasets",)},
     "pca": {"features": ("features",)},
     "actions": {"dataset": ("datasets",)},

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.workflow.project import Project, new_project
 
 from kinoflow.media.write import write_video
@@ -21,10 +23,17 @@ datasets:
     source: {kind: folder, path: videos}
     shards: 2
     index: {labels: labels.csv, splits: splits.csv}
+  flows:
+    source: {kind: folder, path: flows}
+    content: pictures
+    pictures: {pattern: "x_{frame:05d}.png", pattern_y: "y_{frame:05d}.png", rate: 10}
+    shards: 2
+    index: {labels: flow_labels.csv, splits: flow_splits.csv}
 frames:
   small: {dataset: mine, size: 32, store: raw}
 flow:
   moves: {frames: small, method: dis_fast, store: raw}
+  given: {dataset: flows, store: raw}
 recognition:
   still: &still
     frames: small
@@ -40,6 +49,12 @@ recognition:
     frames: moves
     seeds: [0]
     input: {kind: flow, frames: 2, size: 32}
+  given:
+    <<: *still
+    frames: given
+    seeds: [0]
+    input: {kind: flow, frames: 2, size: 32}
+    tests: {}
   direct:
     <<: *still
     frames: null
@@ -67,6 +82,9 @@ def project(tmp_path_factory, make_video) -> Project:
         write_video(project.place / f"videos/v{i}.mp4", bar(i % 2, i), 10, gop=6)
         labels.append(f"v{i}.mp4,0,1.2,{('right', 'left')[i % 2]}")
         splits.append(f"v{i}.mp4,{'test' if i > 3 else 'train'}")
+        write_flow(project.place / f"flows/v{i}", i % 2)
+    for name, lines in (("labels", labels), ("splits", splits)):
+        (project.place / f"flow_{name}.csv").write_text("\n".join(lines).replace(".mp4", ""))
     write_video(project.place / "videos/v6.mp4", bar(0, 6), 10, gop=6)  # without a label
     splits.append("v6.mp4,validation")
     (project.place / "labels.csv").write_text("\n".join(labels))
@@ -74,6 +92,14 @@ def project(tmp_path_factory, make_video) -> Project:
     project.snakemake()
     assert project.plan() == []
     return project
+
+
+def write_flow(folder: Path, left: int) -> None:
+    """Pictures of x and y, 12 of each: all of it moves."""
+    folder.mkdir(parents=True)
+    for number in range(1, 13):
+        for axis, value in (("x", 90 if left else 166), ("y", 128)):
+            Image.new("L", (40, 32), value).save(folder / f"{axis}_{number:05d}.png")
 
 
 def bar(left: int, seed: int) -> np.ndarray:
@@ -101,6 +127,7 @@ def test_every_run_and_seed_has_its_results(project):
     folders = sorted(path.parent for path in project.place.glob("results/trial/recognition/*/*/metrics.json"))
     assert [f"{folder.parent.name}/{folder.name}" for folder in folders] == [
         "direct/seed-0",
+        "given/seed-0",
         "moving/seed-0",
         "still/seed-0",
         "still/seed-1",
@@ -112,11 +139,20 @@ def test_every_run_and_seed_has_its_results(project):
 
 
 def test_a_split_without_labels_is_a_file_for_a_server_and_changes_no_measure(project):
-    for folder in sorted(path.parent for path in project.place.glob("results/trial/recognition/*/*/metrics.json")):
+    for folder in sorted(
+        path.parent for path in project.place.glob("results/trial/recognition/*/*/metrics-server.json")
+    ):
         (line,) = (folder / "published-server.csv").read_text().splitlines()
         assert line in ("v6;left", "v6;right") and not (folder / "published.csv").exists()
         told = json.loads((folder / "metrics.json").read_text())["action"]
         assert (told["clips"], told["unlabelled"]) == (2, 0)
+
+
+def test_published_flow_is_read_as_it_was_published(project):
+    (path,) = project.place.glob("data/flows-*/flow/*/000.h5")
+    for shard in (Shard(path), Shard(path.with_name("001.h5"))):
+        for video in shard.videos:
+            assert np.unique(shard.frames(video)[..., 0]).tolist() == [90 if int(video[1:]) % 2 else 166]
 
 
 def test_an_ensemble_is_measured_as_its_runs_are_and_told_beside_them(project):

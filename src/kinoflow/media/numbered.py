@@ -56,7 +56,10 @@ def probe_pictures(root: Folder, list: In, table: Out, options: NumberedOptions,
 
 
 def picture_files(folder: Path, options: NumberedOptions) -> list[Path]:
-    """Return the pictures of a clip in their order, paths; DataError if there is none, or some are missing in between."""
+    """Return the pictures of a clip in their order, paths; of optical flow in two files x and y in turn.
+
+    Raises DataError if there is none, or some are missing in between.
+    """
     files, faults = _found(folder, options)
     faults.stop()
     return files
@@ -85,7 +88,10 @@ class _Faults:
 
 
 def _found(folder: Path, options: NumberedOptions) -> tuple[list[Path], _Faults]:
-    """Return the pictures that are there, and those missing in between; DataError if there is none."""
+    """Return the pictures that are there, and those missing in between; DataError if there is none.
+
+    Of optical flow in two files (pattern_y) x and y follow each other.
+    """
     name = folder.name
     start, end = (re.escape(part.format(name=name)) for part in NUMBER.split(options.pattern)[::2][:2])
     pattern = re.compile(f"{start}([0-9]+){end}")
@@ -102,7 +108,13 @@ def _found(folder: Path, options: NumberedOptions) -> tuple[list[Path], _Faults]
     for number in islice(gaps, NAMED):
         faults.add(f"{options.pattern.format(frame=number, name=name)!r} is missing")
     faults.count = numbers[-1] + 1 - options.first - len(numbers)
-    return [folder / options.pattern.format(frame=number, name=name) for number in numbers], faults
+    files = [folder / options.pattern.format(frame=number, name=name) for number in numbers]
+    if options.pattern_y is None:
+        return files, faults
+    others = [folder / options.pattern_y.format(frame=number, name=name) for number in numbers]
+    for lost in (file for file in others if not file.is_file()):
+        faults.add(f"{lost.name!r} is missing")
+    return [file for pair in zip(files, others, strict=True) for file in pair if file.is_file()], faults
 
 
 def _probed(folder: Path, clip: str, options: NumberedOptions) -> Probed:
@@ -114,13 +126,14 @@ def _probed(folder: Path, clip: str, options: NumberedOptions) -> Probed:
         files, faults = _found(folder, options)
         size = _same_size(files, faults)
         faults.stop()
+        frames = len(files) // (2 if options.pattern_y else 1)
     except DataError as error:
         return Probed(video=clip, status=UNREADABLE, reason=str(error), **hashes)
     return Probed(
         video=clip,
         fps=options.rate,
-        frames=len(files),
-        duration=len(files) / options.rate,
+        frames=frames,
+        duration=frames / options.rate,
         width=size[0],
         height=size[1],
         kept=True,

@@ -149,7 +149,12 @@ class NumberedOptions(Options):
     """How the pictures of a clip are numbered, and how fast they follow each other."""
 
     pattern: PictureName = option(
-        "{frame:05d}.jpg", "name of a picture: {frame} is its number, {name} its folder's name", ""
+        "{frame:05d}.jpg",
+        "name of a picture: {frame} is its number, {name} its folder's name; of optical flow in two files the one with x",
+        "",
+    )
+    pattern_y: PictureName | None = option(
+        None, "name of the picture with y, for published optical flow whose x and y lie in two gray files", ""
     )
     first: int = option(1, "number of a clip's first picture", "", ge=0, le=1_000_000)
     rate: float = option(12.0, "pictures per second", "pictures per second", gt=0, le=1000)
@@ -159,6 +164,20 @@ class FolderFramesOptions(FramesOptions):
     """Which pictures of a clip become frames, and how they are stored."""
 
     pictures: NumberedOptions = option(NumberedOptions(), "how the pictures are numbered", "")
+
+    @model_validator(mode="after")
+    def _frames_are_one_file_each(self) -> Self:
+        if self.pictures.pattern_y:
+            raise ValueError("pictures.pattern_y: it is for optical flow, and these are frames")
+        return self
+
+
+class FolderFlowOptions(Options):
+    """Which pictures of a clip hold its optical flow, and how it is stored."""
+
+    pictures: NumberedOptions = option(NumberedOptions(), "how the pictures are numbered", "")
+    store: Literal["raw", "jpeg"] = option("jpeg", "raw: uncompressed bytes; jpeg: compressed anew", "")
+    quality: int = option(90, "JPEG quality", "percent", ge=1, le=100)
 
 
 class PicturesOptions(Options):

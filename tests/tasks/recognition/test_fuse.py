@@ -91,6 +91,18 @@ def test_clips_are_matched_by_their_names():
     assert both.heads["verb"].scores.tolist() == [[1, 2], [1, 2]]  # rows (0, 1), (2, 3) and the same turned about
 
 
+def test_clips_of_videos_and_of_folders_of_pictures_are_matched_without_folder_and_suffix():
+    films = replace(scores(), segments=["x/a.avi#0000", "x/b.avi#0000"], videos=["x/a.avi", "x/b.avi"])
+    flow = replace(scores(labels=("y", "x")), segments=["b#0000", "a#0000"], videos=["b", "a"])
+    both = fused(["first", "second"], [films, flow])
+    assert both.segments == films.segments and both.heads["verb"].scores.tolist() == [[1, 2], [1, 2]]
+    twice = replace(flow, segments=["y/b#0000", "x/b#0000"], videos=["y/b", "x/b"])
+    with pytest.raises(
+        DataError, match="first: the clip 'x/b#0000' of second is not in it|second: the clip 'x/a.avi#0000'"
+    ):
+        fused(["first", "second"], [films, twice])
+
+
 @pytest.mark.parametrize(
     ("other", "message"),
     [

@@ -35,7 +35,8 @@ def read_tables(files: Files, options: PublishedOptions) -> Published:
 def _row(where: str, text: str, vocabulary: Vocabulary) -> Entry:
     clip, semicolon, label = text.partition(";")
     clip = _id(clip, where)
-    return Entry(clip, (clip,), vocabulary.find(label.strip(), where) if semicolon else None)
+    folders = tuple(dict.fromkeys((clip, clip.zfill(6))))  # published flow of v1 fills numbers up
+    return Entry(clip, folders, vocabulary.find(label.strip(), where) if semicolon else None)
 
 
 def _split_files(files: Files, stem: str, suffix: str) -> dict[str, Path]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -69,14 +69,29 @@ def fused(paths: Sequence[Path], every: Sequence[Scores], coefficients: Sequence
 
 def _order(path: Path, each: Scores, first_path: Path, first: Scores) -> np.ndarray:
     """Return where the clips of the first test stand in another one, (N,)."""
-    place = {name: i for i, name in enumerate(each.segments)}
-    for here, there, names in ((path, first_path, set(first.segments) - set(place)),
-                               (first_path, path, set(place) - set(first.segments))):  # fmt: skip
-        if names:
+    own, wanted = each.segments, first.segments
+    short = _short(each), _short(first)
+    if sorted(own) != sorted(wanted) and sorted(short[0]) == sorted(short[1]) and len(set(short[0])) == len(own):
+        own, wanted = short
+    for here, there, lost in (
+        (path, first_path, sorted(set(wanted) - set(own))),
+        (first_path, path, sorted(set(own) - set(wanted))),
+    ):
+        if lost:
             raise DataError(
-                f"{here}: the clip {min(names)!r} of {there} is not in it ({len(names)} are not); test both on the same splits"
+                f"{here}: the clip {lost[0]!r} of {there} is not in it ({len(lost)} are not); test both on the same splits"
             )
-    return np.array([place[name] for name in first.segments], np.int64)
+    place = {name: i for i, name in enumerate(own)}
+    return np.array([place[name] for name in wanted], np.int64)
+
+
+def _short(found: Scores) -> list[str]:
+    """Return the names of clips without folder and suffix: the same in videos and in folders of pictures or flow."""
+    pairs = zip(found.segments, found.videos, strict=True)
+    return [
+        f"{PurePosixPath(video).stem}{name.removeprefix(video)}" if name.startswith(video) else name
+        for name, video in pairs
+    ]
 
 
 def _check_heads(path: Path, each: Scores, first_path: Path, first: Scores, order: np.ndarray) -> None:
