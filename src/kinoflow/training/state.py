@@ -9,6 +9,7 @@ import torch
 
 from kinoflow.errors import DataError
 from kinoflow.store.files import replacing
+from kinoflow.training.workplace import note
 
 QUICK = 10.0  # seconds; a state that takes longer is not saved when a signal asks for the end
 
@@ -36,6 +37,7 @@ class State:
         start = time.monotonic()
         with replacing(self.path) as new:
             torch.save(values | {"identity": self.identity}, new)
+        note(self.path.parent)
         self.saved = time.monotonic()
         self.took = self.saved - start
 
