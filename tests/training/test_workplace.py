@@ -2,9 +2,12 @@
 
 import json
 import os
+import signal
 
 import pytest
+from tests.training.conftest import in_child
 
+from kinoflow.training.state import State
 from kinoflow.training.workplace import SNAPSHOT, workplace
 
 
@@ -19,6 +22,7 @@ def failed(folder, inputs, *identity):
     with pytest.raises(KeyboardInterrupt):
         with workplace(folder, inputs, *identity) as place:
             (place / "state").write_text("half")
+            State(place, 1).save({})
             raise KeyboardInterrupt
     return place
 
@@ -60,6 +64,17 @@ def test_what_differs_is_told_before_a_state_goes(tmp_path, inputs, caplog, opti
         (record,) = caplog.records
     assert record.levelname == "WARNING" and said in record.getMessage()
     assert "the training that was stopped is given up" in record.getMessage()
+
+
+def test_a_saved_state_is_known_although_its_training_was_killed_at_once(tmp_path, inputs, caplog):
+    def killed():
+        with workplace(tmp_path / "work", inputs, '{"a": {"b": 1}}') as place:
+            State(place, 1).save({})
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_child(killed) == -signal.SIGKILL
+    with workplace(tmp_path / "work", inputs, '{"a": {"b": 2}}'):
+        assert "these options differ: a.b (1, now 2)" in caplog.text
 
 
 def test_nothing_is_told_where_nothing_was_saved(tmp_path, inputs, caplog):

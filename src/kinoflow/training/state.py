@@ -10,6 +10,7 @@ import torch
 from kinoflow.errors import DataError
 from kinoflow.store.files import replacing
 from kinoflow.store.tensors import save
+from kinoflow.training.workplace import note
 
 QUICK = 10.0  # seconds; a state that takes longer is not saved when a signal asks for the end
 
@@ -37,6 +38,7 @@ class State:
         start = time.monotonic()
         with replacing(self.path) as new, open(new, "wb") as file:
             save(values | {"identity": self.identity}, file)
+        note(self.path.parent)
         self.saved = time.monotonic()
         self.took = self.saved - start
 

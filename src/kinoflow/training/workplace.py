@@ -4,22 +4,23 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kinoflow.progress import log
 from kinoflow.store.files import key_of
 
-SNAPSHOT = "identity.json"  # of a training that was stopped: what its state is of
+SNAPSHOT = "identity.json"  # beside a saved state: what it is of
+_identities: dict[Path, tuple[Any, ...]] = {}  # of the workplaces that are in use
 
 
 @contextmanager
 def workplace(folder: str | os.PathLike, inputs: Iterable[str | os.PathLike], *identity: Any) -> Iterator[Path]:
     """Give a folder below ``folder`` that belongs to these inputs and this identity (options, seed, code: JSON values).
 
-    What stands beside it is of other options, code or inputs; it goes, after it is told which options differ (of a training
-    that was killed at once: that something does). ``folder`` goes when the block ends well; it stays when the block fails or
+    What stands beside it is of other options, code or inputs; it goes, after it is told which options differ (without a
+    saved state: that something does). ``folder`` goes when the block ends well; it stays when the block fails or
     is killed. Inputs are known by name, size and time. Under torchrun only the first process makes and removes.
     """
     folder = Path(folder)
@@ -32,15 +33,19 @@ def workplace(folder: str | os.PathLike, inputs: Iterable[str | os.PathLike], *i
         for other in set(folder.iterdir()) - {mine}:
             _tell(other, identity)
             shutil.rmtree(other) if other.is_dir() and not other.is_symlink() else other.unlink()
+    _identities[mine] = identity
     try:
         yield mine
-    except BaseException:
-        with suppress(OSError):
-            if first:
-                (mine / SNAPSHOT).write_text(json.dumps(identity), encoding="utf-8")
-        raise
+    finally:
+        del _identities[mine]
     if first:
         shutil.rmtree(folder)
+
+
+def note(place: Path) -> None:
+    """Write down what a state is of that was saved in ``place``; nothing in a folder that is no workplace."""
+    if place in _identities:
+        (place / SNAPSHOT).write_text(json.dumps(_identities[place]), encoding="utf-8")
 
 
 def _tell(place: Path, identity: tuple[Any, ...]) -> None:
@@ -49,7 +54,7 @@ def _tell(place: Path, identity: tuple[Any, ...]) -> None:
         return
     try:
         was = _options(json.loads((place / SNAPSHOT).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # killed at once, without a snapshot
+    except (OSError, ValueError, TypeError):  # nothing was saved, or the machine failed while it was
         said = "its options, seed, inputs or code differ"
     else:
         now = _options(identity)
