@@ -11,6 +11,8 @@ from tests.training.test_loop import bytes_of, train
 from tests.training.test_resume import Asked
 from tests.training.toy import Toy
 
+from kinoflow.training import loop, meter
+
 
 @pytest.fixture
 def scontrol(tmp_path, monkeypatch) -> Path:
@@ -67,3 +69,27 @@ def test_one_of_several_processes_is_enough_and_the_first_asks(scontrol, port):
     assert in_team(2, port, in_second, scontrol) == [-signal.SIGTERM] * 2
     assert (scontrol / "asked").read_text() == "requeue 12\n"
     assert 5 <= torch.load(scontrol / "place/state.pt", weights_only=True)["done"] < 12
+
+
+def test_where_steps_are_slow_none_passes_before_several_processes_look(scontrol, port, monkeypatch):
+    monkeypatch.setattr(loop, "SLOW", -1.0)
+    assert in_team(2, port, in_second, scontrol) == [-signal.SIGTERM] * 2
+    assert torch.load(scontrol / "place/state.pt", weights_only=True)["done"] == 5
+
+
+def test_a_single_process_looks_after_every_step_also_where_it_reads_losses_seldom(scontrol, monkeypatch):
+    """As on a GPU, whose numbers are read after ten steps."""
+    begin = meter.Meter.__init__
+
+    def seldom(own, *arguments):
+        begin(own, *arguments)
+        own.every = meter.AHEAD
+
+    monkeypatch.setattr(meter.Meter, "__init__", seldom)
+    (scontrol / "a").mkdir()
+    assert in_child(urged, scontrol / "a") == -signal.SIGTERM
+    assert torch.load(scontrol / "a/place/state.pt", weights_only=True)["done"] == 5
+    for name in "ab":
+        (scontrol / name).mkdir(exist_ok=True)
+        bytes_of(scontrol / name, *train(scontrol / name / "place"))
+    assert (scontrol / "a/model.safetensors").read_bytes() == (scontrol / "b/model.safetensors").read_bytes()

@@ -41,6 +41,7 @@ from kinoflow.training.update import Update
 __all__ = ["Draw", "Group", "Trainee", "fit"]
 
 BEST = "best.safetensors"  # in the work folder
+SLOW = 1.0  # seconds of a step, beside which it costs nothing that processes agree and devices are waited for
 
 
 class Trainee(Protocol):
@@ -138,6 +139,8 @@ class _Training:
         self.state = State(place, options.save_minutes, resolved(options), seed, trainee.samples)
         self.drops = name_places(self.model)
         self.done, self.rate = 0, 0.0  # steps; the learning rate of the last one
+        self.every = 1  # steps until all look again whether a signal came to any
+        self.seen = 0, 0.0  # when they looked last: step and time
 
     def run(self) -> History:
         """Train to the end; return the history."""
@@ -156,7 +159,7 @@ class _Training:
         return self.history
 
     def _steps(self, stop: Stop) -> None:
-        start = self.done
+        start, self.seen = self.done, (self.done, time.monotonic())
         order = Order(self.plan, self.seed, getattr(self.trainee, "order", None))
         passes, ahead = tee(micros(order, start, self.options, self.team))  # workers load ahead of the steps
         feed = batches(self.trainee.load, ahead, self.options.workers, self.device)
@@ -202,7 +205,8 @@ class _Training:
         plan, options, done = self.plan, self.options, self.done
         row, validation = plan.logs(done, options.log_every), plan.validates(done, options.validate_every)
         epoch = done % plan.per_epoch == 0
-        if not (row or validation or epoch or done % self.meter.every == 0):
+        asked = self.team.size == 1 and stop.asks  # several processes agree on that first
+        if not (row or validation or epoch or asked or done % self.every == 0):
             return
         self.meter.read()
         if epoch:
@@ -211,11 +215,20 @@ class _Training:
                 ended(done // plan.per_epoch)
         if row or validation:
             self._record(self._validate() if validation else {})
-        stopping, late = (self.team.any(x, self.device) for x in (stop.signal is not None, stop.late))
+        stopping, late, slow = (
+            self.team.any(x, self.device) for x in (stop.signal is not None, stop.late, self._slow())
+        )
+        self.every = 1 if slow else self.meter.every
         if done == plan.steps or self.state.due or late or (stopping and self.state.quick):
             self._save()
         if done < plan.steps and (stopping or (late and self._another_turn(stop))):
             stop.obey()
+
+    def _slow(self) -> bool:
+        """Whether steps take so long that none should pass before this process looks whether a signal came."""
+        steps, seconds = self.done - self.seen[0], time.monotonic() - self.seen[1]
+        self.seen = self.done, time.monotonic()
+        return seconds > SLOW * steps
 
     def _another_turn(self, stop: Stop) -> bool:
         """Go back into SLURM's queue, where what was just saved will be continued; return whether that worked."""
