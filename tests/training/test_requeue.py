@@ -93,3 +93,30 @@ def test_a_single_process_looks_after_every_step_also_where_it_reads_losses_seld
         (scontrol / name).mkdir(exist_ok=True)
         bytes_of(scontrol / name, *train(scontrol / name / "place"))
     assert (scontrol / "a/model.safetensors").read_bytes() == (scontrol / "b/model.safetensors").read_bytes()
+
+
+class Long(Asked):
+    """Its validation takes longer than the notice."""
+
+    def validate(self):
+        if self.passes == self.at:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().validate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGURG])
+def test_a_signal_before_a_validation_is_obeyed_before_it_and_the_validation_is_made_up_for(scontrol, number):
+    for name in "ab":
+        (scontrol / name).mkdir()
+
+    def work(place):
+        train(place / "place", Long(number, at=4), keep="best")
+
+    assert in_child(work, scontrol / "a") == -signal.SIGTERM
+    assert torch.load(scontrol / "a/place/state.pt", weights_only=True)["done"] == 4
+    assert not (scontrol / "a/place/best.safetensors").exists()
+    for name in "ab":
+        bytes_of(scontrol / name, *train(scontrol / name / "place", keep="best"))
+    for file in ("model.safetensors", "history.csv"):
+        assert (scontrol / "a" / file).read_bytes() == (scontrol / "b" / file).read_bytes()

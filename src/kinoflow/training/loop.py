@@ -139,6 +139,7 @@ class _Training:
         self.state = State(place, options.save_minutes, resolved(options), seed, trainee.samples)
         self.drops = name_places(self.model)
         self.done, self.rate = 0, 0.0  # steps; the learning rate of the last one
+        self.validated = True  # whether a validation that was due after the last step is done
         self.every = 1  # steps until all look again whether a signal came to any
         self.seen = 0, 0.0  # when they looked last: step and time
 
@@ -164,6 +165,8 @@ class _Training:
         passes, ahead = tee(micros(order, start, self.options, self.team))  # workers load ahead of the steps
         feed = batches(self.trainee.load, ahead, self.options.workers, self.device)
         self.update.train()
+        if not self.validated:
+            self._record(self._validate())
         with Progress(self.name, self.plan.steps - start, "steps") if self.team.first else nullcontext() as progress:
             for one, batch in zip(passes, feed, strict=True):
                 self._pass(one, batch)
@@ -213,6 +216,8 @@ class _Training:
             self.meter.end_epoch()
             if self.team.first and (ended := getattr(self.trainee, "ended", None)):
                 ended(done // plan.per_epoch)
+        if validation and done < plan.steps:
+            self._give_way(stop)
         if row or validation:
             self._record(self._validate() if validation else {})
         stopping, late, slow = (
@@ -222,6 +227,14 @@ class _Training:
         if done == plan.steps or self.state.due or late or (stopping and self.state.quick):
             self._save()
         if done < plan.steps and (stopping or (late and self._another_turn(stop))):
+            stop.obey()
+
+    def _give_way(self, stop: Stop) -> None:
+        """Obey a signal before a validation, which may take longer than SLURM gives notice: it is the first thing later."""
+        stopping, late = (self.team.any(x, self.device) for x in (stop.signal is not None, stop.late))
+        if late or (stopping and self.state.quick):
+            self._save(validated=False)
+        if stopping or (late and self._another_turn(stop)):
             stop.obey()
 
     def _slow(self) -> bool:
@@ -266,12 +279,14 @@ class _Training:
             checkpoint.save(self.place / BEST, self.model, {})
         return numbers
 
-    def _save(self) -> None:
+    def _save(self, validated: bool = True) -> None:
         if not finite(self.update.trained):
             raise DivergedError(f"the weights after step {self.done} are no finite numbers")
         if self.team.first:
             values = {
                 "done": self.done,
+                "rate": self.rate,
+                "validated": validated,
                 "meter": self.meter.state(),
                 "rows": self.history.rows,
                 "best": self.history.best,
@@ -285,7 +300,7 @@ class _Training:
         state = self.state.load(self.device)
         if state is None:
             return
-        self.done = state["done"]
+        self.done, self.rate, self.validated = state["done"], state["rate"], state["validated"]
         self.update.resume(state)
         self.meter.resume(state["meter"])
         self.history.rows, self.history.best = state["rows"], state["best"]
