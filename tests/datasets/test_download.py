@@ -199,6 +199,22 @@ def test_a_folder_of_the_user_is_not_unpacked_into(owner, place):
         place.run({"url": owner("v.zip", zipped({"a": b"1"})), "name": "v.zip", "unpack": True})
 
 
+@pytest.mark.parametrize("note", ["[]", "{}", "3", '{"archive": 1, "bytes": 2}', '{"archive": "x"}', "[" * 3000, "{"])
+def test_a_folder_with_a_note_that_is_none_of_ours_is_left_alone(owner, place, note):
+    (place.raw / "v").mkdir(parents=True)
+    (place.raw / "v/.unpacked.json").write_text(note)
+    with pytest.raises(DataError, match="not unpacked by kinoflow"):
+        place.run({"url": owner("v.zip", zipped({"a": b"1"})), "name": "v.zip", "unpack": True})
+    assert (place.raw / "v/.unpacked.json").read_text() == note
+
+
+@pytest.mark.parametrize("member", [".unpacked.json", ".unpacked.json/x", "./.unpacked.json/"])
+def test_an_archive_with_the_name_of_our_note_is_refused(owner, place, member):
+    with pytest.raises(DataError, match=r"v\.zip: it has a member \.unpacked\.json, which is the name of a note"):
+        place.run({"url": owner("v.zip", zipped({"a": b"1", member: b""})), "name": "v.zip", "unpack": True})
+    assert sorted(path.name for path in place.raw.iterdir() if path.is_dir()) == []
+
+
 # ---------------------------------------------------------------- forms and places
 
 

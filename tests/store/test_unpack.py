@@ -234,6 +234,12 @@ def test_members_of_a_zip_that_are_no_files_are_refused(archive, out, kind):
     assert "'odd'" in refused(archive(zip_bytes([("good", b"1"), (info, b"/etc/passwd")])), out)
 
 
+@pytest.mark.parametrize("name", [b"\0Z", b"Z\0", b"\0/"])
+def test_a_zip_with_a_zero_byte_in_a_name_is_refused(archive, out, name):
+    content = zip_bytes([("QQ", b"1")]).replace(b"QQ", name)
+    assert "has a name with a zero byte" in refused(archive(content), out)
+
+
 def test_a_file_below_a_link_never_leaves_the_folder(archive, out, tmp_path):
     link = tarfile.TarInfo("a")
     link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path / "elsewhere")

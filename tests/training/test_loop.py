@@ -1,7 +1,9 @@
 """What the loop promises: the same bytes for the same seed, however a batch is cut and whoever loads it."""
 
 import logging
+import os
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 from tests.training.toy import Strays, Toy
 from torch import nn
 
-from kinoflow.errors import ConfigError, DataError
+from kinoflow.errors import ConfigError, DataError, KinoflowError
 from kinoflow.training.checkpoint import save
 from kinoflow.training.groups import Group
 from kinoflow.training.loop import fit
@@ -101,6 +103,22 @@ class Broken(Toy):
 def test_an_error_of_a_sample_stays_one_sentence(tmp_path, workers):
     with pytest.raises(DataError, match=r"^video 3 has gone; run the stage frames again$"):
         train(tmp_path, Broken(), workers=workers)
+
+
+@pytest.mark.parametrize("end", [lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: os._exit(1)])
+def test_a_worker_process_that_was_killed_is_one_sentence_and_the_same_command_continues(tmp_path, end):
+    class Killed(Toy):
+        def load(self, draws):
+            if mortal and torch.utils.data.get_worker_info() and draws[0].epoch == 1:
+                end()
+            return super().load(draws)
+
+    mortal = True
+    with pytest.raises(KinoflowError, match=r"lower training\.workers; the same command continues"):
+        train(tmp_path / "a", Killed(), workers=1)
+    mortal = False
+    found = [bytes_of(tmp_path / name, *train(tmp_path / name, Killed(), workers=1)) for name in "ab"]
+    assert found[0] == found[1]
 
 
 def test_the_norm_that_is_clipped_is_over_all_parameters_with_a_gradient(tmp_path):

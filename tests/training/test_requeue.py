@@ -11,6 +11,8 @@ from tests.training.test_loop import bytes_of, train
 from tests.training.test_resume import Asked
 from tests.training.toy import Toy
 
+from kinoflow.training import loop, meter
+
 
 @pytest.fixture
 def scontrol(tmp_path, monkeypatch) -> Path:
@@ -67,3 +69,54 @@ def test_one_of_several_processes_is_enough_and_the_first_asks(scontrol, port):
     assert in_team(2, port, in_second, scontrol) == [-signal.SIGTERM] * 2
     assert (scontrol / "asked").read_text() == "requeue 12\n"
     assert 5 <= torch.load(scontrol / "place/state.pt", weights_only=True)["done"] < 12
+
+
+def test_where_steps_are_slow_none_passes_before_several_processes_look(scontrol, port, monkeypatch):
+    monkeypatch.setattr(loop, "SLOW", -1.0)
+    assert in_team(2, port, in_second, scontrol) == [-signal.SIGTERM] * 2
+    assert torch.load(scontrol / "place/state.pt", weights_only=True)["done"] == 5
+
+
+def test_a_single_process_looks_after_every_step_also_where_it_reads_losses_seldom(scontrol, monkeypatch):
+    """As on a GPU, whose numbers are read after ten steps."""
+    begin = meter.Meter.__init__
+
+    def seldom(own, *arguments):
+        begin(own, *arguments)
+        own.every = meter.AHEAD
+
+    monkeypatch.setattr(meter.Meter, "__init__", seldom)
+    (scontrol / "a").mkdir()
+    assert in_child(urged, scontrol / "a") == -signal.SIGTERM
+    assert torch.load(scontrol / "a/place/state.pt", weights_only=True)["done"] == 5
+    for name in "ab":
+        (scontrol / name).mkdir(exist_ok=True)
+        bytes_of(scontrol / name, *train(scontrol / name / "place"))
+    assert (scontrol / "a/model.safetensors").read_bytes() == (scontrol / "b/model.safetensors").read_bytes()
+
+
+class Long(Asked):
+    """Its validation takes longer than the notice."""
+
+    def validate(self):
+        if self.passes == self.at:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().validate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGURG])
+def test_a_signal_before_a_validation_is_obeyed_before_it_and_the_validation_is_made_up_for(scontrol, number):
+    for name in "ab":
+        (scontrol / name).mkdir()
+
+    def work(place):
+        train(place / "place", Long(number, at=4), keep="best")
+
+    assert in_child(work, scontrol / "a") == -signal.SIGTERM
+    assert torch.load(scontrol / "a/place/state.pt", weights_only=True)["done"] == 4
+    assert not (scontrol / "a/place/best.safetensors").exists()
+    for name in "ab":
+        bytes_of(scontrol / name, *train(scontrol / name / "place", keep="best"))
+    for file in ("model.safetensors", "history.csv"):
+        assert (scontrol / "a" / file).read_bytes() == (scontrol / "b" / file).read_bytes()

@@ -1,5 +1,6 @@
 """The stage that brings a dataset's files into its raw folder: from the network, or from where a form has brought them."""
 
+import os
 import random
 import re
 import shutil
@@ -161,9 +162,11 @@ def _note(folder: Path) -> dict | None:
     if not folder.exists():
         return {}
     try:
-        return parse_json((folder / NOTE).read_text(encoding="utf-8"))
+        note = parse_json((folder / NOTE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    ours = isinstance(note, dict) and isinstance(note.get("archive"), str) and isinstance(note.get("bytes"), int)
+    return note if ours else None
 
 
 def _unpack(archive: Path, folder: Path, sha256: str, limit: int) -> dict:
@@ -173,6 +176,11 @@ def _unpack(archive: Path, folder: Path, sha256: str, limit: int) -> dict:
         if left.exists():
             shutil.rmtree(left)
     note = {"archive": sha256, "bytes": unpack(archive, fresh, limit)}
+    if os.path.lexists(fresh / NOTE):
+        shutil.rmtree(fresh)
+        raise DataError(
+            f"{archive}: it has a member {NOTE}, which is the name of a note of kinoflow; set unpack: false"
+        )
     write_json(fresh / NOTE, note)
     if folder.exists():
         folder.rename(old)

@@ -196,8 +196,9 @@ def _unpack_single(target: _Target, stream: IO[bytes]) -> None:
 def _unpack_zip(target: _Target, source: IO[bytes]) -> None:
     with zipfile.ZipFile(source) as archive:
         for info in archive.infolist():
-            target.begin(_zip_name(info), _zip_kind(info))
-            if info.is_dir():
+            name = _zip_name(info)
+            target.begin(name, _zip_kind(info, name))
+            if name.endswith("/"):
                 target.make_folder()
             else:
                 with archive.open(info) as stream:
@@ -211,13 +212,13 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
     return os.fsdecode(info.orig_filename.encode("cp437"))
 
 
-def _zip_kind(info: zipfile.ZipInfo) -> str:
+def _zip_kind(info: zipfile.ZipInfo, name: str) -> str:
     kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where the archive comes from a system without modes
     if kind == stat.S_IFLNK:
         return "symbolic link"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "device or pipe"
-    return "folder" if info.is_dir() else "file"
+    return "folder" if name.endswith("/") else "file"  # not as info.is_dir(), which asks a name cut at a zero byte
 
 
 # ---------------------------------------------------------------- tar

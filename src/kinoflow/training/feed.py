@@ -1,6 +1,8 @@
 """Micro batches, in the order in which the steps take them: loaded here, or ahead by worker processes."""
 
+import re
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,7 @@ from kinoflow.training.distributed import Team
 from kinoflow.training.draws import Draw, Order, parts
 from kinoflow.training.options import TrainingOptions
 
+LOST = re.compile(r"DataLoader worker \(pid|Pin memory thread exited")
 Load = Callable[[list[Draw]], Any]
 
 
@@ -55,6 +58,26 @@ def _alone(number: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def _received(loader: torch.utils.data.DataLoader) -> Iterator[Any]:
+    """Yield what the workers load; KinoflowError if one of them was killed."""
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGCHLD)
+    found = iter(loader)
+    if (
+        here
+    ):  # torch would raise at any place of this process at any time; it looks after its workers while it waits, too
+        signal.signal(signal.SIGCHLD, before)
+    try:
+        yield from found
+    except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:  # it may die while it hands over
+        if isinstance(error, RuntimeError) and not LOST.search(str(error)):
+            raise
+        raise KinoflowError(
+            "a process that loads data for this training was killed, by somebody or for want of memory: give the job more"
+            " memory, or lower training.workers; the same command continues"
+        ) from None
+
+
 def batches(load: Load, passes: Iterator[Micro], workers: int, device: torch.device) -> Iterator[Any]:
     """Yield what ``load`` returns for each of ``passes``, on ``device``."""
     if not workers:
@@ -70,7 +93,7 @@ def batches(load: Load, passes: Iterator[Micro], workers: int, device: torch.dev
         multiprocessing_context="fork",  # the samples stay where they lie, shared
         pin_memory=device.type == "cuda",
     )
-    for batch in loader:
+    for batch in _received(loader):
         if isinstance(batch, KinoflowError):
             raise batch
         yield to_device(batch, device)

@@ -42,6 +42,7 @@ from kinoflow.training.update import Update
 __all__ = ["Draw", "Group", "Trainee", "fit"]
 
 IN_A_ROW = 10  # skipped steps that end a training
+SLOW = 1.0  # seconds of a step, beside which it costs nothing that processes agree and devices are waited for
 
 
 class Trainee(Protocol):
@@ -140,6 +141,9 @@ class _Training:
         self.drops = name_places(self.model)
         self.done, self.rate = options.start * self.plan.unit, 0.0  # steps; the learning rate of the last one
         self.skipped = 0  # steps among them, as far as was told
+        self.validated = True  # whether a validation that was due after the last step is done
+        self.every = 1  # steps until all look again whether a signal came to any
+        self.seen = 0, 0.0  # when they looked last: step and time
 
     def run(self) -> History:
         """Train to the end; return the history."""
@@ -158,11 +162,13 @@ class _Training:
         return self.history
 
     def _steps(self, stop: Stop) -> None:
-        start = self.done
+        start, self.seen = self.done, (self.done, time.monotonic())
         order = Order(self.plan, self.seed, getattr(self.trainee, "order", None))
         passes, ahead = tee(micros(order, start, self.options, self.team))  # workers load ahead of the steps
         feed = batches(self.trainee.load, ahead, self.options.workers, self.device)
         self.update.train()
+        if not self.validated:
+            self._record(self._validate())
         with Progress(self.name, self.plan.steps - start, "steps") if self.team.first else nullcontext() as progress:
             for one, batch in zip(passes, feed, strict=True):
                 self._pass(one, batch)
@@ -204,7 +210,8 @@ class _Training:
         plan, options, done = self.plan, self.options, self.done
         row, validation = plan.logs(done, options.log_every), plan.validates(done, options.validate_every)
         epoch = done % plan.per_epoch == 0
-        if not (row or validation or epoch or done % self.meter.every == 0):
+        asked = self.team.size == 1 and stop.asks  # several processes agree on that first
+        if not (row or validation or epoch or asked or done % self.every == 0):
             return
         self.meter.read()
         self._count_skipped()
@@ -212,9 +219,14 @@ class _Training:
             self.meter.end_epoch()
             if self.team.first and (ended := getattr(self.trainee, "ended", None)):
                 ended(done // plan.per_epoch)
+        if validation and done < plan.steps:
+            self._give_way(stop)
         if row or validation:
             self._record(self._validate() if validation else {})
-        stopping, late = (self.team.any(x, self.device) for x in (stop.signal is not None, stop.late))
+        stopping, late, slow = (
+            self.team.any(x, self.device) for x in (stop.signal is not None, stop.late, self._slow())
+        )
+        self.every = 1 if slow else self.meter.every
         if done == plan.steps or self.state.due or late or (stopping and self.state.quick):
             self._save()
         if done < plan.steps and (stopping or (late and self._another_turn(stop))):
@@ -229,6 +241,20 @@ class _Training:
             text = "%s: %d steps so far are skipped: their gradients are no finite numbers"
             log.warning(text, self.name, skipped)
         self.skipped = skipped
+
+    def _give_way(self, stop: Stop) -> None:
+        """Obey a signal before a validation, which may take longer than SLURM gives notice: it is the first thing later."""
+        stopping, late = (self.team.any(x, self.device) for x in (stop.signal is not None, stop.late))
+        if late or (stopping and self.state.quick):
+            self._save(validated=False)
+        if stopping or (late and self._another_turn(stop)):
+            stop.obey()
+
+    def _slow(self) -> bool:
+        """Whether steps take so long that none should pass before this process looks whether a signal came."""
+        steps, seconds = self.done - self.seen[0], time.monotonic() - self.seen[1]
+        self.seen = self.done, time.monotonic()
+        return seconds > SLOW * steps
 
     def _another_turn(self, stop: Stop) -> bool:
         """Go back into SLURM's queue, where what was just saved will be continued; return whether that worked."""
@@ -268,12 +294,14 @@ class _Training:
             checkpoint.save(self.place / BEST, self.model, {})
         return numbers
 
-    def _save(self) -> None:
+    def _save(self, validated: bool = True) -> None:
         if not finite(self.update.trained):
             raise DivergedError(f"the weights after step {self.done} are no finite numbers")
         if self.team.first:
             values = {
                 "done": self.done,
+                "rate": self.rate,
+                "validated": validated,
                 "meter": self.meter.state(),
                 "rows": self.history.rows,
                 "best": self.history.best,
@@ -287,8 +315,9 @@ class _Training:
         state = self.state.load(self.device)
         if state is None:
             return
-        self.done = state["done"]
+        self.done, self.rate, self.validated = state["done"], state["rate"], state["validated"]
         self.update.resume(state)
+        self.skipped = int(self.update.skipped[0])
         self.meter.resume(state["meter"])
         self.history.rows, self.history.best = state["rows"], state["best"]
         self.events.write(self.history.rows)

@@ -26,6 +26,11 @@ class Stop:
         self.since = 0.0
         self.before: dict[int, Any] = {}
 
+    @property
+    def asks(self) -> bool:
+        """Whether any signal came."""
+        return self.late or self.signal is not None
+
     def _hear(self, number: int, frame: Any) -> None:
         if self.signal is None:
             self.signal, self.since = number, time.monotonic()
