@@ -172,6 +172,10 @@ def test_a_parameter_hides_the_option_of_its_name(words):
         (["--options", '{"sise": 3}'], "command line: sise: there is no such key; did you mean 'size'?"),
         (["--options", "[1]"], '--options: [1] is not allowed: give a mapping ({"key": value})'),
         (["--options", "{a: [}"], "--options: '{a: [}' is neither JSON nor YAML: "),
+        (
+            ["--options", "a: 2001-99-99"],
+            "--options: 'a: 2001-99-99' is neither JSON nor YAML: '2001-99-99' is written",
+        ),
         (["--options", "\udcff"], "--options: '\\udcff' is neither JSON nor YAML: "),
         (["--options", "@gone.json"], "--options: the file gone.json cannot be read: No such file or directory"),
         (["--draw", "{test: [}"], "--draw: '{test: [}' is neither JSON nor YAML: "),

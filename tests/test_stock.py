@@ -74,7 +74,9 @@ def test_a_label_file_that_cannot_be_read_is_told_in_a_sentence(place, monkeypat
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr("kinoflow.dataset_rules.sha256_of", closed)
-    with pytest.raises(SystemExit, match=r"splits\.csv cannot be read \(Permission denied\): give this user the right"):
+    with pytest.raises(
+        SystemExit, match=r"Permission denied: '.*splits\.csv'; this user may not do that: change the rights"
+    ):
         datasets.annotations_digest(cards)
 
 
@@ -82,5 +84,6 @@ def test_a_name_that_cannot_be_printed_does_not_break_the_sentence():
     def closed():
         raise PermissionError(13, "Permission denied", "a\nb")
 
-    with pytest.raises(SystemExit, match=r"^a\\nb cannot be read"):
+    with pytest.raises(SystemExit) as error:
         said(closed)
+    assert str(error.value).splitlines() == [str(error.value)]

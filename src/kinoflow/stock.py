@@ -154,7 +154,6 @@ def said(function: Callable[..., Any], *arguments: Any) -> Any:
     except KinoflowError as error:
         raise SystemExit(str(error)) from None
     except OSError as error:
-        told = KinoflowError(
-            f"{error.filename or 'a file'} cannot be read ({error.strerror}): give this user the right to, or name another"
-        )
-        raise SystemExit(str(told)) from None
+        denied = "this user may not do that: change the rights, or take another"
+        advice = denied if isinstance(error, PermissionError) else "put that right and give the same command again"
+        raise SystemExit(f"{error}; {advice}") from None
