@@ -179,9 +179,8 @@ REFUSALS = {
     "fusions.both.test: there is no 'late'; known are: none": {
         "fusions": {"both": {"runs": ["taught", "taught"], "test": "late"}}
     },
-    "flow.moves: frames: give frames to compute flow of, or dataset for published flow, and not both": {
-        "flow": {"moves": {"frames": "small", "dataset": "mine"}}
-    },
+    "flow.moves: frames: this key must be given (or dataset, for published flow)": {"flow": {"moves": {}}},
+    "flow.moves: dataset: with frames, leave dataset out": {"flow": {"moves": {"frames": "small", "dataset": "mine"}}},
     "flow.moves: bound: published flow is not computed, so leave bound out": {
         "flow": {"moves": {"dataset": "mine", "bound": 15}}
     },

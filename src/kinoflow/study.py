@@ -58,8 +58,10 @@ class FlowRun(FlowOptions):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.frames is None) == (self.dataset is None):
-            raise ValueError("frames: give frames to compute flow of, or dataset for published flow, and not both")
+        if self.frames is None and self.dataset is None:
+            raise ValueError("frames: this key must be given (or dataset, for published flow)")
+        if self.frames is not None and self.dataset is not None:
+            raise ValueError("dataset: with frames, leave dataset out")
         for key in ("method", "bound") if self.dataset else ():
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key}: published flow is not computed, so leave {key} out")

@@ -97,9 +97,7 @@ def test_clips_of_videos_and_of_folders_of_pictures_are_matched_without_folder_a
     both = fused(["first", "second"], [films, flow])
     assert both.segments == films.segments and both.heads["verb"].scores.tolist() == [[1, 2], [1, 2]]
     twice = replace(flow, segments=["y/b#0000", "x/b#0000"], videos=["y/b", "x/b"])
-    with pytest.raises(
-        DataError, match="first: the clip 'x/b#0000' of second is not in it|second: the clip 'x/a.avi#0000'"
-    ):
+    with pytest.raises(DataError, match="second: the clip 'x/a.avi#0000' of first is not in it"):
         fused(["first", "second"], [films, twice])
 
 
