@@ -1,5 +1,7 @@
 """A study whose parts do not fit together is refused before anything runs, in one sentence that names the key."""
 
+import re
+
 import pytest
 
 from kinoflow.config import merge
@@ -102,6 +104,50 @@ def test_a_network_along_whole_videos_is_that_of_a_room_which_has_one():
     shards = ShardRules(Layout(found, {}), None, None)
     hashes = [shards.hashes("features", "frames", trained=room) for room in ("", "recognition", "alignment")]
     assert len(set(hashes)) == 3 and hashes[1].count("|") == 1  # of two seeds of the recognition run
+
+
+UNLABELLED = {  # runs that read videos without any label
+    "frames": {"plain": {"dataset": "other", "size": 32}},
+    "features": {"plain": {"frames": "plain"}},
+    "segmentation": {"free": {"features": "plain", "model": {"states": 4}}},
+    "alignment": {"free": {"frames": "plain"}},
+}
+
+
+def test_what_learns_without_labels_reads_videos_that_have_none():
+    found = study(**UNLABELLED)
+    assert dataset_of(found, *reads(found, "segmentation", "free")) == "other"
+    ordered = {"constraints": {"ordering": "task"}, "labels": {"background": "removed"}, "model": {"states": 0}}
+    assert study(**merge(UNLABELLED, {"segmentation": {"free": {**ordered, "steps": "steps.csv"}}}))
+    assert study(**merge(UNLABELLED, {"alignment": {"free": {"algorithm": "tcc", "validate_on": ["test"]}}}))
+
+
+@pytest.mark.parametrize(
+    "room, changed, why",
+    [
+        ("segmentation", {"learn": "gradient", "model": {"states": 0}}, "learn: gradient"),
+        ("segmentation", {"model": {"states": 0}}, "model.states: 0"),
+        (
+            "segmentation",
+            {"model": {"states": 0}, "constraints": {"ordering": "video"}},
+            "constraints.ordering: video",
+        ),
+        (
+            "segmentation",
+            {"tests": {"more": {"constraints": {"narration": "drawn"}}}},
+            "tests.more.constraints.narration: drawn",
+        ),
+        ("alignment", {"algorithm": "classification"}, "algorithm: classification"),
+        ("alignment", {"clips": "action"}, "clips: action"),
+        ("alignment", {"test": {"tasks": ["retrieval"]}}, "test.tasks"),
+        ("alignment", {"tests": {"more": {"tasks": ["probe"]}}}, "tests.more.tasks"),
+        ("recognition", {"frames": "plain"}, ""),
+    ],
+)
+def test_what_needs_labels_is_refused_where_there_are_none(room, changed, why):
+    said = f", which {re.escape(why)} needs" if why else ""
+    with pytest.raises(ValueError, match=rf"{room}\.free: the dataset has no labels{said}: give annotations.path"):
+        study(**merge(UNLABELLED, {room: {"free": changed}}))
 
 
 REFUSALS = {

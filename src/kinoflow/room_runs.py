@@ -39,6 +39,11 @@ class Seeded(Options):
 
     seeds: tuple[Seed, ...] = option((0,), "seeds; each is trained and tested by itself", "", min_length=1)
 
+    @property
+    def needs_labels(self) -> str | None:
+        """Say which option cannot do without labels of the videos: "" the whole run, None nothing."""
+        return ""
+
     @model_validator(mode="after")
     def _seeds_differ(self) -> Self:
         if len(set(self.seeds)) < len(self.seeds):
@@ -123,6 +128,18 @@ class SegmentationRun(Seeded, SegmentationOptions):
         {}, "further tests of the same model, by name: other constraints, another way of decoding", ""
     )
 
+    @property
+    def needs_labels(self) -> str | None:
+        """As of any run; states without labels need none, nor do those of a table of steps."""
+        if self.learn != "unsupervised":
+            return f"learn: {self.learn}"
+        known = {"constraints": self.constraints, "test.constraints": self.test.constraints}
+        known |= {f"tests.{name}.constraints": test.constraints for name, test in self.tests.items()}
+        for key, each in known.items():
+            if each.ordering == "video" or each.narration == "drawn":
+                return f"{key}.{'ordering: video' if each.ordering == 'video' else 'narration: drawn'}"
+        return "model.states: 0" if not self.model.states and self.steps is None else None
+
 
 class AlignmentRun(Seeded, AlignmentOptions):
     """One named alignment run: what it reads, its seeds, and how it is trained and tested."""
@@ -139,6 +156,18 @@ class AlignmentRun(Seeded, AlignmentOptions):
     )
     initial: RunWeights | None = option(None, "the alignment run whose whole network this one begins with", "")
     tests: dict[Name, FurtherTestOptions] = option({}, "further tests of the same weights, by name", "")
+
+    @property
+    def needs_labels(self) -> str | None:
+        """As of any run; whole videos are learnt from, and the order of their frames is tested, without labels."""
+        if self.algorithm == "classification":
+            return "algorithm: classification"
+        if self.clips != "videos":
+            return f"clips: {self.clips}"
+        tested = {"test": self.test, **{f"tests.{name}": test for name, test in self.tests.items()}}
+        tested |= {"validation": self.validation} if self.validate_on else {}
+        unordered = (f"{key}.tasks" for key, test in tested.items() if "kendalls_tau" not in test.tasks)
+        return next(unordered, None)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -230,6 +259,11 @@ class AnticipationRun(Seeded, AnticipationOptions):
     )
     initial: RunWeights | None = option(None, "the anticipation run whose weights this one begins with", "")
     tests: dict[Name, AnticipationTestOptions] = option({}, "further tests of the same weights, by name", "")
+
+    @property
+    def needs_labels(self) -> None:
+        """Nothing: its labels stand in its table of actions."""
+        return
 
     @property
     def taught_by(self) -> tuple[str, ...]:

@@ -345,8 +345,8 @@ class Study(Options):
         dataset = dataset_of(self, section, read)
         if section == "datasets":
             checks.hold(key, dataset, self.datasets, "videos")
-        if room != "anticipation":  # whose labels stand in its table of actions
-            checks.label(key, self.datasets[dataset])
+        if run.needs_labels is not None:
+            checks.label(key, self.datasets[dataset], run.needs_labels)
 
     def _seeds(self, key: str, seeds: tuple[int, ...], weights: Any) -> None:
         """Refuse a seed that the run lacks of which each seed is read."""

@@ -43,12 +43,13 @@ def tested(key: str, test: str | None, run: Any) -> None:
         refer(key, test, getattr(run, "tests", {}))
 
 
-def label(key: str, dataset: DatasetOptions) -> None:
-    """Refuse a dataset that can have no labels: neither annotations nor classes by folder."""
+def label(key: str, dataset: DatasetOptions, why: str = "") -> None:
+    """Refuse a dataset that can have no labels: neither annotations nor classes by folder. why: the option that needs them."""
     index = dataset.index
     if dataset.source.kind != "kitchen" and not (index.labels or index.class_per_folder or dataset.annotated):
         raise ValueError(
-            f"{key}: the dataset has no labels: give annotations.path, index.labels or index.class_per_folder"
+            f"{key}: the dataset has no labels{f', which {why} needs' if why else ''}: give annotations.path, index.labels or"
+            " index.class_per_folder"
         )
 
 

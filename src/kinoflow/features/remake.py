@@ -74,8 +74,8 @@ def weights_of(origin: Origin, folder: Path, weights: Path | None) -> Path | Non
     return origin.weights_file(folder, weights)
 
 
-def check_readable(video: str) -> None:
-    """Raise DataError, which names the video and the reason, if it cannot be read."""
+def check_readable(video: str) -> tuple[float, float]:
+    """Return where a video begins and ends, seconds; DataError, which names it and the reason, if it cannot be read."""
     from kinoflow.media.examine import examine
     from kinoflow.media.isolate import StoppedError, isolated
 
@@ -87,6 +87,7 @@ def check_readable(video: str) -> None:
         raise DataError(f"{video!r} cannot be read: {error}") from None
     if looked["status"] not in (READABLE, PARTLY):
         raise DataError(f"{video!r} cannot be read ({looked['status']}): {looked['reason']}")
+    return looked["start"], looked["start"] + looked["duration"]
 
 
 def _features(names: Sequence[str], origin: Origin, weights: Path | None, place: Path, device: str) -> Path:

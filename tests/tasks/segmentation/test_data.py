@@ -8,7 +8,7 @@ from tests.tasks.segmentation import tiny
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.store import shards
-from kinoflow.tasks.segmentation.data import Features, columns_of, read_films, read_steps, row_length
+from kinoflow.tasks.segmentation.data import Features, columns_of, read_films, read_steps, row_edges, row_length
 from kinoflow.tasks.segmentation.options import RowsOptions
 from kinoflow.tasks.segmentation.parts import by_task, cross_validation, label_counts, parted
 
@@ -59,6 +59,50 @@ def test_rows_are_thinned_and_divided(films):
 
 def test_a_row_lasts_as_long_as_rows_are_apart():
     assert row_length([np.array([0.5]), np.arange(5) / 4]) == 0.25 and row_length([np.array([3.0])]) == 1.0
+    assert row_length([np.array([3.0])], 0.2) == 0.2 and row_length([]) == 1.0
+
+
+def test_a_row_that_most_frames_are_shown_for_longer_than_still_lasts():
+    assert row_length([np.array([0, 0, 0, 0.6, 0.6, 0.6, 1.2])]) == pytest.approx(0.2)
+    assert row_length([np.zeros(4)], 0.5) == 0.5  # all at one time: nothing is known
+
+
+def test_rows_end_where_the_next_ones_begin_and_stay_inside_the_video():
+    assert row_edges(np.array([0.5, 1.5, 2.5]), 1.0).tolist() == [0, 1, 2, 3]
+    assert row_edges(np.array([0.5, 1.5, 2.5]), 1.0, end=2.8).tolist() == [0, 1, 2, 2.8]
+    assert row_edges(np.array([0.5, 1.5, 2.5]), 1.0, end=9.0).tolist() == [
+        0,
+        1,
+        2,
+        3,
+    ]  # nothing is known of what follows
+    assert row_edges(np.array([0.0, 1.0, 4.0]), 1.0).tolist() == [0, 0.5, 2.5, 4.5]  # a pause is shared
+    assert row_edges(np.array([5.25, 5.75]), 1.0, start=5.0).tolist() == [5, 5.5, 6.25]
+    assert row_edges(np.array([0.5]), 1.0, end=0.2).tolist() == [0, 0.5]  # a wrong end moves no middle out of its row
+
+
+def test_each_video_has_rows_as_long_as_its_own_are_apart(tmp_path):
+    films = tiny.make(tmp_path)
+    tiny.stretch(films, "test01.npy", 2.5)
+    options = tiny.options(labels={"rule": "overlap"})
+    found = read_films(films.videos, films.segments, films.features, options.rows, options.labels)
+    one, other = (next(item for item in found.splits["test"] if item.video == f"test0{k}.npy") for k in (0, 1))
+    assert (one.seconds, other.seconds) == pytest.approx((0.5, 1.25)) and found.seconds == pytest.approx(0.5)
+    assert found.spans(other)[:, 1].tolist() == pytest.approx((1.25 * np.arange(1, other.frames + 1)).tolist())
+    before = tiny.make(tmp_path / "before")  # the same video at the rate of the others has the same labels
+    same = read_films(before.videos, before.segments, before.features, options.rows, options.labels)
+    wanted = next(item for item in same.splits["test"] if item.video == "test01.npy")
+    assert (other.labels == wanted.labels).all()
+
+
+def test_rows_that_are_removed_belong_to_no_other_row(tmp_path):
+    films = tiny.make(tmp_path)
+    options = tiny.options(labels={"background": "removed"})
+    found = read_films(films.videos, films.segments, films.features, options.rows, options.labels)
+    item = found.splits["test"][0]
+    spans = found.spans(item)
+    assert (spans[:, 1] - spans[:, 0]).tolist() == pytest.approx([0.5] * item.frames)
+    assert ((spans[:, 0] < item.times) & (item.times < spans[:, 1])).all()
 
 
 def test_no_video_has_two_uses_and_the_unlabelled_are_never_scored(read):

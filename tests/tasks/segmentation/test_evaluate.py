@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from tests.tasks.segmentation import tiny
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.store.shards import Shard
-from kinoflow.store.tables import read, read_csv
+from kinoflow.store.tables import Video, read, read_csv, write
 from kinoflow.tasks.segmentation.evaluate import Found, segmentation_evaluate
 from kinoflow.tasks.segmentation.options import SegmentationTestOptions
 
@@ -235,6 +236,21 @@ def test_videos_shorter_than_one_segment_are_cut_too(test, train, tmp_path):
     path = train(tmp_path / "r" / "seed-0", tiny.options(training={"epochs": 1}), of=short)
     found, told = test(path, of=short)
     assert found["videos"] == 4 and np.isfinite(found["nll"]["per_row"]) and len(told) >= 4
+
+
+def test_segments_of_videos_of_other_rates_leave_no_gap_and_end_with_their_video(test, labelled, tmp_path):
+    films = tiny.make(tmp_path / "films")
+    tiny.stretch(films, "test01.npy", 2.5)
+    times = {video: s.times(video) for s in map(Shard, films.features) for video in s.videos}
+    ends = {"test00.npy": times["test00.npy"][-1] + 0.1, "test01.npy": 90.0}
+    write(films.videos, [replace(row, duration=ends.get(row.video)) for row in read(films.videos, Video)], Video)
+    found: dict[str, list[Found]] = {}
+    for row in test(labelled, of=films)[1]:
+        found.setdefault(row.video, []).append(row)
+    for video, own in found.items():
+        half = (times[video][1] - times[video][0]) / 2
+        assert own[0].start == 0 and all(one.end == other.start for one, other in pairwise(own))
+        assert own[-1].end == pytest.approx(min(times[video][-1] + half, ends.get(video, np.inf)))
 
 
 def test_labels_that_end_behind_the_features_are_cut_and_said(test, train, films, tmp_path, caplog):

@@ -155,6 +155,20 @@ def test_a_video_tells_the_same_as_its_features(filmed, trained_on, tmp_path):
     assert told(filmed.root / "v2.mp4", path, tmp_path) == wanted
 
 
+def test_segments_of_a_video_of_another_rate_lie_inside_it_without_a_gap(filmed, trained_on, make_video, tmp_path):
+    path = trained_on(filmed, frames=[filmed.frames], basis=filmed.basis, weights=filmed.weights)
+    for fps, frames in ((30, 310), (5, 31)):  # trained at 12; the last row of the second is cut by the end of the video
+        found = told(make_video(tmp_path / f"{fps}.mp4", frames=frames, fps=fps, seed=9), path, tmp_path)
+        assert found[0].start == 0 and frames / fps - 3 / fps < found[-1].end <= round(frames / fps, 6)
+        assert all(one.end == other.start for one, other in pairwise(found))
+
+
+def test_a_file_of_features_of_another_rate_has_rows_of_its_own_length(labelled, rows, tmp_path):
+    np.save(tmp_path / "tea.npy", rows[0])
+    slow, usual = (told(tmp_path / "tea.npy", labelled, tmp_path, rate=rate) for rate in (0.5, tiny.RATE))
+    assert [(row.start / 4, row.end / 4) for row in slow] == [(row.start, row.end) for row in usual]
+
+
 def test_a_video_tells_the_same_as_its_vectors_of_an_alignment_run(videos, trained_on, tmp_path):
     made = filmed_files.reduced(tmp_path, *videos, trained=True, aligned=True)
     path = trained_on(made, frames=[made.frames], basis=made.basis, weights=made.weights)

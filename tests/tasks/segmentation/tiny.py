@@ -1,6 +1,6 @@
 """A dataset of made-up features: two tasks whose steps look different, with pauses between them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +76,17 @@ def write_features(folder: Path, rows: dict[str, np.ndarray], blocks: str = '{"a
         with shards.writing(folder / f"{number}.h5", attrs, frames=False, width=WIDTH, dtype="float32") as writer:
             for name in sorted(rows)[number::2]:
                 writer.add(name, rows[name], (np.arange(len(rows[name])) + 0.5) / RATE)
+
+
+def stretch(films: Films, video: str, factor: float) -> None:
+    """Make one video last so many times as long: its rows, segments and its duration."""
+    rows = [(row, factor if row.video == video else 1.0) for row in tables.read(films.segments, Segment)]
+    tables.write(films.segments, [replace(row, start=row.start * k, end=row.end * k) for row, k in rows], Segment)
+    for path in films.features:
+        shard = shards.Shard(path)
+        with shards.writing(path, shard.attrs, frames=False, width=WIDTH, dtype="float32") as writer:
+            for name in shard.videos:
+                writer.add(name, np.array(shard.rows(name)), shard.times(name) * (factor if name == video else 1.0))
 
 
 def options(**more) -> SegmentationOptions:

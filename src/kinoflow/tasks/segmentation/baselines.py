@@ -74,7 +74,7 @@ def narrated(items: Sequence[Item], films: Films, options: ConstraintOptions) ->
     words, told = films.vocabulary, []
     for item in items:
         windows = limits.windows_of(item, films, options) or []
-        hits = inside(windows, words.tasks[item.task], item.times, films.seconds / 2, "overlap")
+        hits = inside(windows, words.tasks[item.task], item.times, item.seconds / 2, "overlap")
         steps = np.array([*words.steps_of(item.task), words.backgrounds_of(item.task)[0]])
         told.append(steps[np.where(hits.any(axis=1), hits.argmax(axis=1), -1)])
     return Baseline(told, "identity")

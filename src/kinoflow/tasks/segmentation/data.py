@@ -121,6 +121,9 @@ class Item:
     times: np.ndarray  # (T,) seconds, their middles
     labels: np.ndarray  # (T, M) int64, padded with -1; the first one is the label
     stretches: tuple[Stretch, ...]  # the labelled steps
+    seconds: float = 1.0  # of a row
+    start: float = 0.0  # of the video, seconds
+    end: float | None = None  # of the video; None: nobody knows
 
     @property
     def annotated(self) -> bool:
@@ -144,7 +147,7 @@ class Films:
 
     features: Features
     vocabulary: Vocabulary
-    seconds: float  # of a row
+    seconds: float  # of a row, median of all videos
     splits: dict[str, list[Item]]
     windows: dict[str, list[Stretch]]  # of narration, by video
 
@@ -152,6 +155,11 @@ class Films:
         """Return the rows of a video that count, (T, D) float32."""
         rows = self.features.rows(item.video)
         return rows if len(rows) == item.frames else rows[item.kept]
+
+    def spans(self, item: Item) -> np.ndarray:
+        """Return where each row of a video that counts begins and ends, (T, 2) seconds."""
+        edges = row_edges(self.features.times(item.video), item.seconds, item.start, item.end)
+        return np.stack([edges[item.kept], edges[item.kept + 1]], axis=1)
 
     def chosen(self, names: Iterable[str], option_name: str) -> list[Item]:
         """Return the videos of these splits; ConfigError if one of them has no video."""
@@ -203,10 +211,26 @@ def read_films(
     return Films(source, vocabulary, seconds, splits, windows)
 
 
-def row_length(times: Sequence[np.ndarray]) -> float:
-    """Return how many seconds a row stands for: the median distance of rows; 1 where every video has one row."""
-    distances = [np.diff(each) for each in times if len(each) > 1]
-    return float(np.median(np.concatenate(distances))) if distances else 1.0
+def row_length(times: Sequence[np.ndarray], other: float = 1.0) -> float:
+    """Return how many seconds a row stands for: the median distance of rows, ``other`` where every video has one row.
+
+    The mean distance where most rows stand at the time of the one before: frames that are shown for longer than a row.
+    """
+    distances = np.concatenate([np.zeros(0), *(np.diff(each) for each in times)])
+    return (float(np.median(distances)) or float(distances.mean()) or other) if len(distances) else other
+
+
+def row_edges(times: np.ndarray, seconds: float, start: float = 0.0, end: float | None = None) -> np.ndarray:
+    """Return where rows begin and end, (T + 1,) seconds: row k lasts from edge k to edge k + 1, so that nothing is between them.
+
+    times: (T,) seconds of the rows' middles, T > 0. seconds: of a row; the first and the last one reach half of it beyond their
+    middles, but not out of the video. start, end: of the video, seconds; end None: nobody knows.
+    """
+    first = min(times[0], max(start, times[0] - seconds / 2))
+    last = times[-1] + seconds / 2
+    if end is not None:
+        last = max(times[-1], min(last, end))
+    return np.concatenate([[first], (times[1:] + times[:-1]) / 2, [last]])
 
 
 def _stretches(segments: Path, known: set[str], labels: LabelsOptions) -> dict[str, list[Stretch]]:
@@ -269,8 +293,10 @@ def _item(
     labels: LabelsOptions,
     seconds: float,
 ) -> Item | None:
-    """Return a video; None if no row of it counts."""
-    count = len(times)
+    """Return a video; None if no row of it counts. seconds: of a row, where the video has just one."""
+    count, seconds = len(times), row_length([times], seconds)
+    end = None if row.duration is None else row.start + row.duration
+    about = {"seconds": seconds, "start": max(0.0, row.start), "end": end}
     if stretches and labels.max_difference is not None:
         told = round(max(end for _, end, _ in stretches) / seconds)
         count = common_length(told, len(times), labels.max_difference) or 0
@@ -279,14 +305,15 @@ def _item(
     kept = np.arange(count)
     if row.task not in vocabulary.tasks:  # a task without labels, or one that the model has never seen
         found = np.full((count, 1), -1, np.int64)
-        return Item(row.video, row.task, row.recording, row.split, kept, times[:count], found, ()) if count else None
+        known = (row.video, row.task, row.recording, row.split, kept, times[:count], found, ())
+        return Item(*known, **about) if count else None
     hits = inside(stretches, vocabulary.tasks[row.task], times[:count], seconds / 2, labels.rule)
     if labels.background == "removed" and stretches:
         kept = kept[hits.any(axis=1)]
     if not len(kept):
         return None
     found = row_labels(hits[kept], vocabulary, row.task)
-    return Item(row.video, row.task, row.recording, row.split, kept, times[kept], found, stretches)
+    return Item(row.video, row.task, row.recording, row.split, kept, times[kept], found, stretches, **about)
 
 
 def tell_lost(videos: Sequence[str], what: str) -> None:

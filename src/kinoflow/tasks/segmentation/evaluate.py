@@ -288,16 +288,15 @@ class _Judge:
 
 
 def _rows(items: Sequence[Item], told: Sequence[Told], labels: Sequence[dict[int, int]], films: Films) -> list[Found]:
-    names, half = films.vocabulary.names, films.seconds / 2
-    found = []
+    names, found = films.vocabulary.names, []
     for item, each, own in zip(items, told, labels, strict=True):
+        spans = films.spans(item)
         for state, first, end, sure in each.segments:
-            begin, last = float(item.times[first]) - half, float(item.times[end - 1]) + half
             row = Found(
                 video=item.video,
                 task=item.task,
-                start=round(max(0.0, begin), DIGITS),
-                end=round(last, DIGITS),
+                start=round(float(spans[first, 0]), DIGITS),
+                end=round(float(spans[end - 1, 1]), DIGITS),
                 state=state,
                 step=names[own[state]] if state in own else "",
                 posterior=round(sure, DIGITS),

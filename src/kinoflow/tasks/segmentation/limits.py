@@ -50,7 +50,7 @@ def penalties(item: Item, films: Films, options: ConstraintOptions) -> np.ndarra
     if windows is None:
         return None
     vocabulary = films.vocabulary
-    allowed = inside(windows, vocabulary.tasks[item.task], item.times, films.seconds / 2, "overlap")
+    allowed = inside(windows, vocabulary.tasks[item.task], item.times, item.seconds / 2, "overlap")
     found = np.zeros((item.frames, len(vocabulary.names)), np.float32)
     found[:, list(vocabulary.steps_of(item.task))] = np.where(allowed, 0.0, options.narration_weight)
     return found

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from kinoflow.errors import ConfigError, DataError
@@ -55,7 +56,7 @@ def segment(
     """
     trained, where = read_checkpoint(checkpoint), device_of(device)
     _check_task(trained, options.task)
-    rows, times = rows_of(source, trained, checkpoint.parent, options, weights, device)
+    rows, edges = rows_of(source, trained, checkpoint.parent, options, weights, device)
     model = trained.model_of(options.task).to(where)
     limited = None
     if trained.labelled and options.task:
@@ -66,7 +67,7 @@ def segment(
         told = decoded(model, x, torch.tensor([len(rows)], device=where), limited, options.decode)[0]
     if not told.possible:
         raise DataError(f"{source}: the model allows for no segmentation of its {len(rows)} rows")
-    found = _steps(told, times, trained)
+    found = _steps(told, edges, trained)
     if table is not None:
         tables.write(table, found, Step)
     if picture is not None:
@@ -86,12 +87,12 @@ def _check_task(trained: Trained, task: str) -> None:
         )
 
 
-def _steps(told: Told, times: list, trained: Trained) -> list[Step]:
-    half, names = trained.seconds / 2, trained.vocabulary.names
+def _steps(told: Told, edges: np.ndarray, trained: Trained) -> list[Step]:
+    names = trained.vocabulary.names
     return [
         Step(
-            start=round(max(0.0, float(times[first]) - half), DIGITS),
-            end=round(float(times[end - 1]) + half, DIGITS),
+            start=round(float(edges[first]), DIGITS),
+            end=round(float(edges[end]), DIGITS),
             state=state,
             step=names[state] if trained.labelled else "",
             posterior=round(sure, DIGITS),

@@ -8,9 +8,9 @@ from kinoflow.errors import ConfigError, DataError
 from kinoflow.features.arrays import read_matrix
 from kinoflow.features.covariance import Projection, project
 from kinoflow.features.pca_files import Group, read_basis
-from kinoflow.features.remake import remade
+from kinoflow.features.remake import check_readable, remade
 from kinoflow.store.shards import Shard
-from kinoflow.tasks.segmentation.data import check_finite, chosen_columns
+from kinoflow.tasks.segmentation.data import check_finite, chosen_columns, row_edges, row_length
 from kinoflow.tasks.segmentation.options import SegmentOptions
 from kinoflow.tasks.segmentation.trained import Trained
 
@@ -20,16 +20,18 @@ FILES = (".npy", ".npz", ".h5", ".hdf5")
 def rows_of(
     source: Path, trained: Trained, folder: Path, options: SegmentOptions, weights: Path | None, device: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows that a model reads, (T, D) float32, and their times, (T,) seconds.
+    """Return the rows that a model reads, (T, D) float32, and where they begin and end, (T + 1,) seconds, as `row_edges` does.
 
     folder: that of the checkpoint, with copies of weights and components. weights: a file, where there is no copy.
     Raises DataError or ConfigError, naming the file, if it has no such rows.
     """
+    start, end = 0.0, None
     if source.suffix.lower() in FILES:
         features, times = _features(source, trained, options)
         if features.shape[1] != trained.width:
             features = _reduced(features, trained, folder, options.task, source)
     else:
+        start, end = check_readable(str(source))
         with remade([source], trained.origin, folder, weights, device, options.task) as shard:
             (name,) = shard.videos
             features, times = np.array(shard.rows(name)), np.array(shard.times(name))
@@ -38,7 +40,8 @@ def rows_of(
     check_finite(found, f"{source}: its features")
     if not len(found):
         raise DataError(f"{source}: it has no rows")
-    return found, times[::step]
+    times = times[::step]
+    return found, row_edges(times, row_length([times], trained.seconds), max(0.0, start), end)
 
 
 def _features(source: Path, trained: Trained, options: SegmentOptions) -> tuple[np.ndarray, np.ndarray]:

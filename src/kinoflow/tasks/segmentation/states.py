@@ -96,7 +96,8 @@ def blocks(
     )
     said = (
         f"{len(found)} of {run.states} states occur in the tested videos. A segment is a run of one state; the model's duration"
-        " is the rate of its Poisson distribution: longer runs are several segments of the model."
+        " is the rate of its Poisson distribution: longer runs are several segments of the model. It counts rows, which in the"
+        f" training last {run.trained.seconds:.3g} s (median)."
     )
     table = Table(f"States of {run.name}, seed {seed}: the {len(shown)} most frequent", columns, rows, notes=(said,))
     pages = [block for state in shown for block in _page(run, seed, state, near, pictures, nearest)]

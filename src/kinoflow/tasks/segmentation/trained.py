@@ -23,9 +23,9 @@ MIXED = ""  # the task of a model of all tasks
 class Trained:
     """What a checkpoint holds.
 
-    models: by task, one of the name ``MIXED`` for all. columns: of the features, that rows are made of. seconds: of a row.
-    width: columns that the features have. counts: rows of each label of each task among the training videos. origin: how the
-    features were made.
+    models: by task, one of the name ``MIXED`` for all. columns: of the features, that rows are made of. seconds: of a row, the
+    median of its videos. width: columns that the features have. counts: rows of each label of each task among the training
+    videos. origin: how the features were made.
     """
 
     models: dict[str, SegmentModel]
