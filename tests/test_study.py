@@ -105,6 +105,12 @@ def test_a_network_along_whole_videos_is_that_of_a_room_which_has_one():
 
 
 REFUSALS = {
+    "features.drawn.backbone: Value error, there is no network 'resnet51'; the nearest names: resnet50": {
+        "features": {"drawn": {"backbone": "resnet51"}}
+    },
+    "features.drawn.backbone: Value error, there is no network '?'; see docs/options.md": {
+        "features": {"drawn": {"backbone": "?"}}
+    },
     "features.rows: Value error, weights: `backbone: trained` needs those of a recognition run": {
         "features": {"rows": {"weights": {"room": "anticipation", "run": "taught", "seed": 0}}}
     },
