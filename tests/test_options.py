@@ -81,6 +81,14 @@ def test_every_default_is_allowed(name):
             assert {item["type"] for item in wrong} <= {"missing"}
 
 
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_section_left_out_is_an_empty_one(name):
+    """Else one key of it, given, would change others in silence, and the page of options would name other defaults."""
+    default = FIELDS[name].default
+    if isinstance(default, BaseModel):
+        assert default == type(default)() and type(default) is Kind.of_field(FIELDS[name]).annotation
+
+
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_every_model_is_documented_and_refuses_unknown_keys(model):
     assert model.__doc__ and model.model_config["extra"] == "forbid" and model.model_config["frozen"]

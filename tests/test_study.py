@@ -151,6 +151,12 @@ def test_what_needs_labels_is_refused_where_there_are_none(room, changed, why):
 
 
 REFUSALS = {
+    "features.drawn.backbone: Value error, there is no network 'resnet51'; the nearest names: resnet50": {
+        "features": {"drawn": {"backbone": "resnet51"}}
+    },
+    "features.drawn.backbone: Value error, there is no network '?'; see docs/options.md": {
+        "features": {"drawn": {"backbone": "?"}}
+    },
     "features.rows: Value error, weights: `backbone: trained` needs those of a recognition run": {
         "features": {"rows": {"weights": {"room": "anticipation", "run": "taught", "seed": 0}}}
     },

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from kinoflow import study_checks as checks
 from kinoflow.datasets.options import DatasetOptions
@@ -75,6 +75,11 @@ class FeaturesRun(FeaturesOptions):
     dataset: DatasetName | None = option(
         None, "the dataset to read, a key of datasets (from: video and from: files)", ""
     )
+
+    @field_validator("backbone")
+    @classmethod
+    def _known_network(cls, name: str) -> str:
+        return checks.network(name)
 
     @model_validator(mode="after")
     def _trained_by_a_run(self) -> Self:

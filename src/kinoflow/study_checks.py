@@ -1,8 +1,10 @@
 """What a study's parts are refused for: each function raises ValueError, one sentence that begins with the key."""
 
+import difflib
 from typing import Any
 
 from kinoflow.datasets.options import DatasetOptions
+from kinoflow.features import networks
 from kinoflow.room_runs import CorpusRun, RecognitionRun
 
 
@@ -12,6 +14,17 @@ def refer(key: str, value: Any, known: dict[str, Any]) -> None:
         raise ValueError(f"{key}: this key must be given; known are: {', '.join(sorted(known)) or 'none'}")
     if value not in known:
         raise ValueError(f"{key}: there is no {value!r}; known are: {', '.join(sorted(known)) or 'none'}")
+
+
+def network(name: str) -> str:
+    """Refuse the name of a network that features cannot come from; return one that they can."""
+    known = (*networks.NAMES, "trained")
+    if name not in known:
+        near = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.4))
+        raise ValueError(
+            f"there is no network {name!r}; {f'the nearest names: {near}' if near else 'see docs/options.md'}"
+        )
+    return name
 
 
 def crops(key: str, run: RecognitionRun, dataset: DatasetOptions) -> None:

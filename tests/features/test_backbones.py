@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import linear
 
 from kinoflow.errors import ConfigError
-from kinoflow.features import bn_inception
+from kinoflow.features import bn_inception, networks
 from kinoflow.features.backbones import CLASSIFIERS, Backbone, build, is_video, member, names, usual_pictures
 from kinoflow.features.small import Small
 from kinoflow.features.weights import drawn
@@ -43,6 +43,10 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def test_a_study_knows_all_names_before_torch_is_loaded():
+    assert sorted(networks.NAMES) == sorted(names())
 
 
 @functools.cache

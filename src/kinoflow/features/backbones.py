@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from kinoflow.errors import ConfigError
 from kinoflow.features import bn_inception
+from kinoflow.features.networks import BN_INCEPTION, OWN, RESNET3D, SMALL
 from kinoflow.features.resnet3d import ResNet3d
 from kinoflow.features.small import Small
 from kinoflow.features.transforms import Pictures, published
 
-SMALL, RESNET3D, BN_INCEPTION = "small", "resnet3d50", "bn_inception"
 VIDEO_CLIP = 16  # frames that torchvision's video networks were trained on
 CLASSIFIERS = (nn.Linear, nn.Conv2d, nn.Conv3d)
 

@@ -9,6 +9,7 @@ from kinoflow.training.options import TrainingOptions
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Neighbours = Annotated[int, Field(ge=1, le=10000)]
+Task = Literal["kendalls_tau", "retrieval", "classification", "progression", "probe"]
 
 
 class EncoderOptions(Options):
@@ -254,7 +255,7 @@ class ProbeOptions(Options):
 class MeasuringOptions(Options):
     """How embeddings are measured."""
 
-    tasks: tuple[Literal["kendalls_tau", "retrieval", "classification", "progression", "probe"], ...] = option(
+    tasks: tuple[Task, ...] = option(
         ("kendalls_tau", "retrieval", "classification", "progression"),
         "what is measured: order of nearest neighbours, share of neighbours of the same phase, phases by a linear classifier,"
         " progress by regression, FineGym's linear probe",
@@ -281,6 +282,18 @@ class MeasuringOptions(Options):
     most: int | None = option(
         None, "clips for training, and for testing, that are read at most; empty: all", "clips", ge=2, le=10**6
     )
+
+
+class ValidationOptions(MeasuringOptions):
+    """How embeddings are measured during training: what is quick, if nothing else is asked for."""
+
+    tasks: tuple[Task, ...] = option(
+        ("retrieval", "kendalls_tau"),
+        "what is measured, as in test; classification, progression and probe embed the training clips each time, too",
+        "",
+        min_length=1,
+    )
+    neighbours: tuple[Neighbours, ...] = option((5,), "numbers of neighbours of retrieval", "frames", min_length=1)
 
 
 class AlignmentTestOptions(MeasuringOptions):
@@ -368,11 +381,7 @@ class AlignmentOptions(Options):
     test: AlignmentTestOptions = option(AlignmentTestOptions(), "how embeddings are tested", "")
     train_on: tuple[str, ...] = option(("train",), "splits that are trained on", "", min_length=1)
     validate_on: tuple[str, ...] = option((), "splits that are scored during training; empty: none", "")
-    validation: MeasuringOptions = option(
-        MeasuringOptions(tasks=("retrieval", "kendalls_tau"), neighbours=(5,)),
-        "what is measured of validate_on; classification, progression and probe embed the training clips each time, too",
-        "",
-    )
+    validation: ValidationOptions = option(ValidationOptions(), "what is measured of validate_on", "")
     test_on: tuple[str, ...] = option(("test",), "splits that are tested on", "", min_length=1)
 
     @model_validator(mode="after")

@@ -47,7 +47,7 @@ class HistoryOptions(Options):
         "",
     )
     gap: float = option(1.0, "anticipation gap of started and ended", "seconds", ge=0, le=3600)
-    last: int | None = option(15, "so many of the latest actions; empty: all", "actions", ge=1, le=10000)
+    last: int | None = option(5, "so many of the latest actions; empty: all", "actions", ge=1, le=10000)
     within: Literal["video", "split"] = option(
         "video", "split: only actions of the same split (gappy, where splits share videos)", ""
     )
@@ -173,7 +173,7 @@ class HeadWeights(Options):
 class TeacherOptions(Options):
     """How a teacher learns to foresee the next action from the labels of earlier ones."""
 
-    history: HistoryOptions = option(HistoryOptions(last=5), "what it reads", "")
+    history: HistoryOptions = option(HistoryOptions(), "what it reads", "")
     encoder: EncoderOptions = option(EncoderOptions(), "the language model (with pretrained weights: theirs)", "")
     heads: HeadWeights = option(
         HeadWeights(), "what each label counts; a dataset without verbs and nouns has action alone", ""
