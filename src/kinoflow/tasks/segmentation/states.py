@@ -95,11 +95,12 @@ def blocks(
         for each in shown
     )
     said = (
-        f"{len(found)} of {counted(run.states, 'state')} occur in the tested videos. A segment is a run of one state; the model's duration"
+        f"States that occur in the tested videos: {len(found)} of {run.states}. A segment is a run of one state; the model's duration"
         " is the rate of its Poisson distribution: longer runs are several segments of the model. It counts rows, which in the"
         f" training last {run.trained.seconds:.3g} s (median)."
     )
-    table = Table(f"States of {run.name}, seed {seed}: the {len(shown)} most frequent", columns, rows, notes=(said,))
+    most = f"the {len(shown)} most frequent" if len(shown) > 1 else "the most frequent"
+    table = Table(f"States of {run.name}, seed {seed}: {most}", columns, rows, notes=(said,))
     pages = [block for state in shown for block in _page(run, seed, state, near, pictures, nearest)]
     return [Heading("States"), table, *pages]
 
