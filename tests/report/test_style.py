@@ -117,6 +117,26 @@ def test_a_logarithmic_axis_has_plain_numbers():
     assert "mathdefault" not in text
 
 
+@pytest.mark.parametrize(
+    "values, wanted",
+    [
+        ([0.012, 0.018], ["0.012", "0.014", "0.016", "0.018"]),  # less than a power of ten, none of them inside
+        ([2, 9], ["3", "4", "5"]),
+        ([16, 32, 64, 128, 256], ["20", "50", "100", "200"]),
+        ([1, 10, 10000], ["1", "10", "100", "1 000"]),
+    ],
+)
+def test_a_short_logarithmic_axis_has_numbers_too(values, wanted):
+    def draw(figure) -> None:
+        axes = figure.subplots()
+        axes.plot(values, values)
+        style.log_axis(axes, "x")
+        axes.yaxis.set_visible(False)
+
+    text = style.svg(draw, 3, 2)
+    assert all(f">{number}</text>" in text for number in wanted)
+
+
 def test_bars_of_nothing_and_of_zeros_can_be_drawn():
     for values in ([], [0.0, 0.0]):
         style.svg(lambda f, v=values: style.bars(f.subplots(), ["a"] * len(v), v, ["0 s"] * len(v)), 3, 2)

@@ -64,11 +64,18 @@ def svg(draw: Callable[["Figure"], None], width: float, height: float) -> str:
 
 
 def log_axis(axes: "Axes", which: str) -> None:
-    """Make the axis x or y logarithmic, with plain numbers at its powers of ten."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    """Make the axis x or y logarithmic, with plain numbers at its powers of ten; what is drawn must be drawn before.
+
+    Where fewer than three powers are to be seen, at their multiples too, and if that is too few at any round numbers.
+    """
+    from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullFormatter
 
     axis = getattr(axes, f"{which}axis")
     getattr(axes, f"set_{which}scale")("log")
+    low, high = sorted(getattr(axes, f"get_{which}lim")())
+    ways = [LogLocator(subs=(1,)), LogLocator(subs=(1, 2, 5)), LogLocator(subs=range(1, 10)), AutoLocator()]
+    seen = ([place for place in way.tick_values(low, high) if low <= place <= high] for way in ways)
+    axis.set_major_locator(next((way for way, places in zip(ways, seen, strict=True) if len(places) > 2), ways[-1]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace(",", " ")))
     axis.set_minor_formatter(NullFormatter())
 

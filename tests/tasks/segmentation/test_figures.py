@@ -15,11 +15,14 @@ from kinoflow.report.section import Callout, Figure, Heading, Table
 from kinoflow.store import shards
 from kinoflow.tasks.segmentation.drawing import durations
 from kinoflow.tasks.segmentation.evaluate import segmentation_evaluate
+from kinoflow.tasks.segmentation.figures import _finding as finding_of
 from kinoflow.tasks.segmentation.figures import _likelihoods as figures_of
+from kinoflow.tasks.segmentation.figures import _opening as opening_of
+from kinoflow.tasks.segmentation.figures import _summary as summary_of
 from kinoflow.tasks.segmentation.figures import segmentation_section
 from kinoflow.tasks.segmentation.options import SegmentationSectionOptions, SegmentationTestOptions
 from kinoflow.tasks.segmentation.pictures import Pictures, sheet
-from kinoflow.tasks.segmentation.results import read_runs
+from kinoflow.tasks.segmentation.results import counted, read_runs
 from kinoflow.tasks.segmentation.speed import segmentation_speed
 
 FILES = ("metrics.json", "history.csv", "predictions.csv", "model.safetensors")
@@ -91,6 +94,41 @@ def test_runs_stand_beside_their_baselines(whole):
     assert all(block.tone == "finding" for block in found.blocks if isinstance(block, Callout))
 
 
+def test_the_finding_names_the_best_baseline(study):
+    run = next(run for run in read_runs(*(sorted(study.rglob(name)) for name in FILES)) if run.name == "low3")
+    assert finding_of(worse(run, uniform=0.429, clock=0.396, kmeans=0.189, mixture=0.1)) == (
+        "low3 puts 21.9% of the rows into the right step, less than the best baseline, uniform: 42.9% (kmeans: 18.9%)."
+    )
+    assert finding_of(worse(run, uniform=0.1, kmeans=0.189, truth=1.0)) == (
+        "low3 puts 21.9% of the rows into the right step, more than the best baseline, kmeans: 18.9%."
+    )
+    assert "as many as the best baseline, clock: 21.9%" in finding_of(worse(run, clock=0.219))
+    assert finding_of(worse(run)) == "low3 puts 21.9% of the rows into the right step."
+
+
+def worse(run, **baselines):
+    """Return a run that puts 21.9 % of the rows into the right step, beside baselines."""
+    metrics = {"pooled": {"mof": 0.219}, "baselines": {n: {"pooled": {"mof": k}} for n, k in baselines.items()}}
+    return replace(run, seeds={0: replace(run.seeds[0], metrics=metrics)})
+
+
+def test_baselines_are_explained_below_their_table(whole):
+    (accuracies,) = [b for b in whole.blocks if isinstance(b, Table) and b.caption.startswith("Rows and segments")]
+    said = " ".join(accuracies.notes)
+    names = {str(row[0]) for row in accuracies.rows} - {"counted", "low3", "low5"}
+    assert {"uniform", "clock", "mixture", "truth", "outside"} <= names and all(f"{name}: " in said for name in names)
+    assert "tagger" not in said
+
+
+def test_numbers_of_one_stand_before_one(study, films, tmp_path):
+    assert [counted(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
+    runs = read_runs(*(sorted((study / "low3").rglob(name)) for name in FILES))
+    metrics = dict(runs[0].seeds[0].metrics) | {"videos": 1, "rows": 1, "unannotated": 0}
+    one = replace(runs[0], seeds={0: replace(runs[0].seeds[0], metrics=metrics)})
+    assert opening_of([one], one, {})[0].text == "1 hidden semi-Markov model, tested on 1 video (1 row of features)."
+    assert summary_of([one], None) == "1 run; no tested video has a label."
+
+
 def test_predictions_of_others_stand_beside_and_are_named(whole):
     (accuracies,) = [b for b in whole.blocks if isinstance(b, Table) and b.caption.startswith("Rows and segments")]
     rows = {str(row[0]): row[2:] for row in accuracies.rows}
@@ -122,13 +160,15 @@ def test_timelines_show_true_and_found_steps_with_frames(whole):
     lines = figures(whole, "true steps, and those that counted")
     assert len(lines) == 3 and all("boil" in block.svg or "fill" in block.svg for block in lines)
     assert len(figures(whole, "Middle frames")) == 3
+    assert lines[0].caption.startswith("test00.npy (coffee), counted, seed 0: ")
+    assert figures(whole, "Middle frames")[0].caption.startswith("test00.npy: middle frames of its longest segments")
     assert all(block.svg.count("<image") == 2 for block in lines)  # frames below the true and below the found segments
 
 
 def test_what_is_not_asked_for_is_left_out(study, films, tmp_path):
     bare = made(study, films, tmp_path, frames=False, timelines=1, states=1)
     assert len(figures(bare, "true steps, and those")) == 1 and not figures(bare, "Middle frames")
-    assert len(table(bare, "States of counted")) == 1 and not figures(bare, "nearest")
+    assert len(table(bare, "States of counted, seed 0: the most frequent")) == 1 and not figures(bare, "nearest")
 
 
 def test_every_state_has_its_row_and_the_frames_nearest_to_it(whole):

@@ -1,6 +1,6 @@
 """The stage `segmentation-section`: which models were trained, how well they cut videos, what their states are."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from kinoflow.store.tables import Segment, Video, read
 from kinoflow.tasks.segmentation import drawing, results, states
 from kinoflow.tasks.segmentation.options import SegmentationSectionOptions
 from kinoflow.tasks.segmentation.pictures import Pictures, sheet
-from kinoflow.tasks.segmentation.results import Run
+from kinoflow.tasks.segmentation.results import Run, counted
 from kinoflow.tasks.segmentation.timelines import Bar, Lane, timeline
 
 if TYPE_CHECKING:
@@ -23,8 +23,25 @@ if TYPE_CHECKING:
 
 ORDER = 40
 FRAMES = 12  # most pictures below a timeline
-BASELINES = ("uniform", "clock", "kmeans", "mixture", "majority", "sample", "canonical", "narration", "gaussian")
+FREE = ("uniform", "clock", "kmeans", "mixture")  # of as many states as the run, which get labels as its own do
+BASELINES = (*FREE, "majority", "sample", "canonical", "narration", "gaussian")
 LEARNT = ("linear", "mlp", "tagger", "truth")
+ABOUT = {
+    "uniform": "each video in equal parts",
+    "clock": "the time since the video's beginning, in equal parts of the longest training video",
+    "kmeans": "the nearest of the centres that k-means finds in the training rows",
+    "mixture": "the likeliest component of a Gaussian mixture of the training rows",
+    "majority": "the commonest label of the task in the training",
+    "sample": "labels drawn as often as the training has them",
+    "canonical": "the task's steps in their order, all as long",
+    "narration": "the first step in whose windows a row lies",
+    "gaussian": "the likeliest label of each row by itself, with a Gaussian for each label from labelled training rows",
+    "linear": "a linear classifier of single rows, trained on labels",
+    "mlp": "a classifier of single rows with a hidden layer, trained on labels",
+    "tagger": "a recurrent network that reads the whole video, trained on labels",
+    "truth": "the true labels, one a row: the most that can be reached",
+    "outside": "predictions that others made",
+}
 MEASURES = (
     ("rows right", ("pooled", "mof")),
     ("rows of steps right", ("pooled", "mof_non_bg")),
@@ -100,10 +117,11 @@ def _opening(runs: Sequence[Run], best: Run | None, seen: Mapping[str, str]) -> 
     first = next(iter(runs[0].seeds.values())).metrics
     unlabelled = int(first.get("unannotated", 0))
     said = (
-        f"{len(runs)} hidden semi-Markov models, tested on {first['videos']} videos ({first['rows']} rows of features)."
+        f"{counted(len(runs), 'hidden semi-Markov model')}, tested on {counted(first['videos'], 'video')}"
+        f" ({counted(first['rows'], 'row')} of features)."
     )
     if unlabelled:
-        said += f" {unlabelled} of them nobody has labelled: they count in the likelihood, and are scored nowhere."
+        said += f" Nobody has labelled {unlabelled} of {first['videos']}: these count in the likelihood, and are scored nowhere."
     found: list[Block] = [Text(said), *labels_seen(seen)]
     unsupervised = [run for run in runs if not run.trained.labelled]
     if unsupervised and best:
@@ -115,20 +133,25 @@ def _opening(runs: Sequence[Run], best: Run | None, seen: Mapping[str, str]) -> 
         )
     if best is None:
         return [*found, Callout("No tested video has a label: only likelihoods can be told.", "warning")]
-    kmeans = best.mean("baselines", "kmeans", "pooled", "mof")
+    return [*found, Callout(_finding(best, code))]
+
+
+def _finding(best: Run, mark: Callable[[str], str] = str) -> str:
+    """Say what the best run reaches, beside the best of its baselines, and k-means."""
     share = best.mean(*results.ACCURACY) or 0.0
-    beside = f", k-means {kmeans:.1%}" if kmeans is not None else ""
-    return [*found, Callout(f"{code(best.name)} puts {share:.1%} of the rows into the right step{beside}.")]
+    means = {name: best.mean("baselines", name, *results.ACCURACY) for name in BASELINES}
+    known = {name: mean for name, mean in means.items() if mean is not None}
+    said = f"{mark(best.name)} puts {share:.1%} of the rows into the right step"
+    if not known:
+        return f"{said}."
+    first = max(known, key=lambda name: known[name])
+    how = "more than" if share > known[first] else "less than" if share < known[first] else "as many as"
+    said += f", {how} the best baseline, {mark(first)}: {known[first]:.1%}"
+    return said + (f" ({mark('kmeans')}: {known['kmeans']:.1%})." if "kmeans" in known and first != "kmeans" else ".")
 
 
 def _summary(runs: Sequence[Run], best: Run | None) -> str:
-    if best is None:
-        return f"{len(runs)} runs; no tested video has a label."
-    parts = [f"{best.name} puts {best.mean(*results.ACCURACY):.1%} of the rows into the right step"]
-    for name in ("kmeans", "uniform"):
-        value = best.mean("baselines", name, "pooled", "mof")
-        parts += [f"{name} {value:.1%}"] if value is not None else []
-    return ", ".join(parts) + "."
+    return _finding(best) if best else f"{counted(len(runs), 'run')}; no tested video has a label."
 
 
 # ---------------------------------------------------------------- tables and curves
@@ -173,8 +196,7 @@ def _accuracies(runs: Sequence[Run], best: Run | None) -> list[Block]:
     for run in scored:
         for place in (("outside",), *(("baselines", name) for name in (*BASELINES, *LEARNT))):
             values = tuple(run.mean(*place, *keys) for _, keys in MEASURES)
-            free = place[-1] in ("uniform", "clock", "kmeans", "mixture")  # of as many states as the run
-            row = (place[-1], run.states if free else None, *values)
+            row = (place[-1], run.states if place[-1] in FREE else None, *values)
             if values[0] is not None and row not in seen:
                 seen.add(row)
                 rows.append(row)
@@ -183,8 +205,13 @@ def _accuracies(runs: Sequence[Run], best: Run | None) -> list[Block]:
         "Means over seeds. Rows right: background counts. Edit: one minus edit distance of the steps' sequence; F1@25: segments"
         " that overlap a true one by a quarter of their union; step recall: steps in the middle of whose prediction they are.",
     )
-    if any(run.values("outside", *results.ACCURACY) for run in scored):
-        notes += ("outside: predictions that others made.",)
+    shown = {row[0] for row in rows[len(scored) :]}
+    notes += ("; ".join(f"{name}: {said}" for name, said in ABOUT.items() if name in shown) + ".",)
+    if any(name in shown for name in FREE):
+        free = ", ".join(name for name in FREE if name in shown)
+        notes += (
+            f"{free}: as many parts or clusters as the run has states, with the labels that make the most rows right.",
+        )
     return [Table("Rows and segments told right", columns, tuple(rows), notes=notes, highlight=highlight)]
 
 
@@ -255,8 +282,9 @@ def _timelines(
             _lane("found", [Bar(row.start, row.end, _name(row), row.posterior) for row in own], name, pictures),
         ]
         task = videos[name].task if name in videos else ""
-        said = f"{name}{f' ({task})' if task else ''}: true steps, and those that {run.name}, seed {seed}, finds"
-        blocks.append(Figure(said, _caption(own), svg=timeline(lanes)))
+        shown = f"{name}{f' ({task})' if task else ''}"
+        said = f"{shown}: true steps, and those that {run.name}, seed {seed}, finds"
+        blocks.append(Figure(said, f"{shown}, {run.name}, seed {seed}: {_caption(own)}", svg=timeline(lanes)))
         blocks += _frames(name, own, pictures)
     if not blocks:
         return []
@@ -280,7 +308,7 @@ def _caption(own: "Sequence[Found]") -> str:
     sure = sum(row.posterior * (row.end - row.start) for row in own) / max(
         1e-9, sum(row.end - row.start for row in own)
     )
-    return f"{len(own)} segments; the probability of the state that is told is {sure:.0%} on average."
+    return f"{counted(len(own), 'segment')}; the probability of the state that is told is {sure:.0%} on average."
 
 
 def _frames(video: str, own: "Sequence[Found]", pictures: Pictures) -> list[Block]:
@@ -293,6 +321,8 @@ def _frames(video: str, own: "Sequence[Found]", pictures: Pictures) -> list[Bloc
     alt = f"Middle frames of the longest segments of {video}"
     return [
         Figure(
-            alt, f"Middle frames of its longest segments, in order: {said}.", image=sheet([found], least=FRAMES // 2)
+            alt,
+            f"{video}: middle frames of its longest segments, in order: {said}.",
+            image=sheet([found], least=FRAMES // 2),
         )
     ]

@@ -117,6 +117,11 @@ def _result(metrics: Path, history: Path, predictions: Path) -> Result:
     return Result(numbers(metrics), history_of(history), tables.read(predictions, Found))
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: ``1 run``, ``2 runs``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def best_run(runs: Iterable[Run]) -> Run | None:
     """Return the run with the highest mean accuracy, the first of equals; None if nothing is labelled."""
     means = [(run.mean(*ACCURACY), run) for run in runs]

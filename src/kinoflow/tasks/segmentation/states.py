@@ -13,7 +13,7 @@ from kinoflow.report.section import Block, Column, Figure, Heading, Table, Text,
 from kinoflow.store.tables import Segment
 from kinoflow.tasks.segmentation import drawing
 from kinoflow.tasks.segmentation.pictures import Pictures, sheet
-from kinoflow.tasks.segmentation.results import Run
+from kinoflow.tasks.segmentation.results import Run, counted
 
 if TYPE_CHECKING:
     from kinoflow.tasks.segmentation.evaluate import Found, Near
@@ -95,11 +95,12 @@ def blocks(
         for each in shown
     )
     said = (
-        f"{len(found)} of {run.states} states occur in the tested videos. A segment is a run of one state; the model's duration"
+        f"States that occur in the tested videos: {len(found)} of {run.states}. A segment is a run of one state; the model's duration"
         " is the rate of its Poisson distribution: longer runs are several segments of the model. It counts rows, which in the"
         f" training last {run.trained.seconds:.3g} s (median)."
     )
-    table = Table(f"States of {run.name}, seed {seed}: the {len(shown)} most frequent", columns, rows, notes=(said,))
+    most = f"the {len(shown)} most frequent" if len(shown) > 1 else "the most frequent"
+    table = Table(f"States of {run.name}, seed {seed}: {most}", columns, rows, notes=(said,))
     pages = [block for state in shown for block in _page(run, seed, state, near, pictures, nearest)]
     return [Heading("States"), table, *pages]
 
@@ -138,7 +139,7 @@ def _page(run: Run, seed: int, state: State, near: "Sequence[Near]", pictures: P
     own = [row for row in run.seeds[seed].predictions if row.state == state.number]
     named = f"State {state.number}" + (f": {state.step}" if state.step else "")
     said = (
-        f"{state.share:.1%} of the tested time, {state.segments} segments of {state.seconds:.2f} s on average"
+        f"{state.share:.1%} of the tested time, {counted(state.segments, 'segment')} of {state.seconds:.2f} s on average"
         f" ({code(run.name)}, seed {seed})."
     )
     truth = ", ".join(f"{code(name)} {share:.0%}" for name, share in state.truth)
@@ -157,7 +158,7 @@ def _page(run: Run, seed: int, state: State, near: "Sequence[Near]", pictures: P
     frames = [picture for row in rows for picture in pictures.at(row.video, [row.time])]
     if not means:
         return blocks
-    said = f"Above, the mean of the frames of {count} segments, {', '.join(f'{p:.0%}' for p in PLACES)} of the way through."
+    said = f"Above, the mean of the frames of {counted(count, 'segment')}, {', '.join(f'{p:.0%}' for p in PLACES)} of the way through."
     if frames:
         said += f" Below, nearest to its mean: {', '.join(f'{row.video} at {row.time:.1f} s' for row in rows)}."
     alt = f"{named}: its mean segment, and the frames nearest to its mean"
