@@ -1,6 +1,7 @@
 """What the rules on datasets ask for: where videos come from, what tells them from others, how they are labelled."""
 
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ class DatasetRules:
 
     def __init__(self, layout: Layout, state: RunState, stock: Stock):
         self.state, self.stock = state, stock
+        self._warned: set[str] = set()  # keys whose missing folder the plan has told
         self.by_folder = {dataset.folder: dataset for dataset in layout.datasets.values()}
 
     def options(self, kind: str, *exclude: str) -> Callable[[Any], str]:
@@ -116,9 +118,14 @@ class DatasetRules:
         return said(self.stock.names_digest, self._dataset(wildcards)) if self.state.main else ""
 
     def _need(self, key: str, folder: str) -> None:
-        """Stop a run, though not the plan of one, where a folder of the user is missing."""
-        if self.state.owned and not Path(folder).is_dir():
+        """Stop a run where a folder of the user is missing; warn in the plan of one, as it may be filled until then."""
+        if Path(folder).is_dir():
+            return
+        if self.state.owned:
             raise SystemExit(f"{key}: there is no folder {folder}")
+        if self.state.main and key not in self._warned:
+            self._warned.add(key)
+            print(f"{key}: there is no folder {folder}; until there is one, a run stops here", file=sys.stderr)
 
     def annotated(self, wildcards: Any) -> list[str]:
         """Return the tables of labels and splits that the rule `annotations` makes for a dataset; none if it has other ones."""

@@ -16,7 +16,7 @@ from kinoflow import places
 from kinoflow.dataset_rules import DatasetRules
 from kinoflow.errors import KinoflowError
 from kinoflow.fingerprint import stage_code
-from kinoflow.layout import Layout, contents, start_weights, user_weights
+from kinoflow.layout import LABEL_FILES, Layout, contents, start_weights, user_weights
 from kinoflow.options import resolved
 from kinoflow.report_rules import ReportRules
 from kinoflow.run_sections import RunSections
@@ -74,6 +74,13 @@ class Flow:
             weights[path] = sha256_of(path)
         for path in start_weights(study):  # another study may still have to train them: a dry run bears with that
             weights[path] = _content(path)
+        for name, dataset in study.datasets.items():  # else it would be found out after all probing
+            for key in LABEL_FILES:
+                path = getattr(dataset.index, key)
+                if path and not Path(path).is_file() and not Path(path).is_relative_to(Path("data").absolute()):
+                    raise KinoflowError(
+                        f"datasets.{name}.index.{key}: there is no file {path}; correct the path, or leave it out"
+                    )
         for name, run in study.segmentation.items():  # else it would be found out after the training
             if run.outside and not Path(run.outside).is_dir():
                 raise KinoflowError(f"segmentation.{name}.outside: there is no folder {run.outside}; correct the path")

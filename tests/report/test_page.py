@@ -119,9 +119,9 @@ def study(tmp_path_factory):
         Text(f"Of {code(EVIL)} and {code(BYTES)} **nothing** is read: a < b & c."),
         Heading(EVIL),
         Callout(f"{EVIL} is missing.", "warning"),
-        Table(f"Of {EVIL}", columns, rows, notes=(BYTES,), highlight=(1,)),
+        Table(f"Of {EVIL}", columns, rows, notes=(BYTES, f"Less {code('a<b')}."), highlight=(1,)),
         Figure(f'a "quoted" {EVIL}', f"Of {EVIL}.", svg=picture),
-        Figure("the same again", svg=picture),
+        Figure("the same again", f"Of {code('x<y')}, one seed.", svg=picture),
         Figure(f'picture of "{EVIL}"', image=png()),
         Video((folder / "v.mp4").read_bytes(), f'video of "{EVIL}"', "It moves.", poster=png()),
         Tree(
@@ -235,6 +235,14 @@ def test_hostile_names_are_shown_as_they_are_written(page):
     assert f'picture of "{EVIL}"' in [attributes["alt"] for attributes in page.all("img")]
     assert "caf\\xe9\\n\\x1b.mp4" in page.said("th")
     assert any(EVIL in text for text in page.said("text"))  # the legend of a figure
+
+
+def test_captions_and_notes_mark_code_as_paragraphs_do(page, html):
+    assert {"a<b", "x<y"} <= set(page.said("code"))
+    assert (
+        "<code>x&lt;y</code>, one seed.</figcaption>" in html
+        and '<p class="note">Less <code>a&lt;b</code>.</p>' in html
+    )
 
 
 def test_numbers_are_printed_in_their_columns_format(page):

@@ -197,6 +197,20 @@ def test_a_wrong_config_is_refused_before_anything_runs(fresh, old, new, sentenc
     assert not (fresh.place / "data").exists()
 
 
+def test_a_plan_refuses_lost_labels_and_warns_of_lost_videos(fresh):
+    (fresh.place / "labels.csv").rename(fresh.place / "other.csv")
+    fresh.snakemake(
+        "-n", refused=f"datasets.mine.index.labels: there is no file {fresh.place}/labels.csv; correct the path"
+    )
+    (fresh.place / "other.csv").rename(fresh.place / "labels.csv")
+    (fresh.place / "videos").rename(fresh.place / "other")
+    done = fresh.start("-n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    text, _ = done.communicate(timeout=fresh.patience)
+    assert (
+        done.returncode == 0 and text.count(f"datasets.mine.source.path: there is no folder {fresh.place}/videos;") == 1
+    )
+
+
 def test_unreadable_videos_are_listed_and_too_many_stop_the_run(fresh):
     (fresh.place / "videos/broken.mp4").write_bytes(b"no video" * 100)
     fresh.snakemake("--until", "index")

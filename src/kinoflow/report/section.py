@@ -48,7 +48,7 @@ def _escape(character: str) -> str:
 
 
 def code(text: str) -> str:
-    """Return ``text`` marked as code for a Text or Callout: a file or run name that no mark inside it can break."""
+    """Return ``text`` marked as code for a Text, Callout, caption or note: a file or run name that no mark inside it can break."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * (longest + 1)
     pad = " " if text[:1] in ("`", " ") or text[-1:] in ("`", " ") else ""
@@ -86,7 +86,7 @@ _block = dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 
 @_block
 class Text:
-    """A paragraph. Inside it `code` (see ``code``) and **strong**; everything else is plain text."""
+    """A paragraph. Inside it `code` (see ``code``) and **strong**, as in captions and notes; everything else is plain text."""
 
     text: Filled
     kind: Literal["text"] = "text"

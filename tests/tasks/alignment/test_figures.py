@@ -11,6 +11,7 @@ from tests.tasks.alignment.discs import options
 from kinoflow.errors import DataError
 from kinoflow.media.demux import opened
 from kinoflow.report import section as sections
+from kinoflow.report import style
 from kinoflow.report.section import Callout, Figure, Table, Text, Video
 from kinoflow.tasks.alignment import data, results, showcase, training_views
 from kinoflow.tasks.alignment.augment import vary
@@ -75,7 +76,37 @@ def test_runs_stand_beside_their_baselines(section, study):
     assert [column.name for column in one.columns][2:] == ["Kendall's tau", "AP@5", "phases (100 %)"]
     metrics = [json.loads((study / "scl" / f"seed-{k}" / "metrics.json").read_text()) for k in (0, 1)]
     assert rows["scl"][1] == told([each["tau"]["test"] for each in metrics])
+    assert not any(
+        "-" in block.text for block in section.blocks if isinstance(block, Callout)
+    )  # minus signs are true ones
     assert section.order == 50 and section.title == "Alignment: discs" and "untrained" in section.summary
+
+
+def test_one_test_clip_and_one_step_are_told_as_what_they_are(study, discs, tmp_path, monkeypatch):
+    shutil.copytree(study, tmp_path / "alignment")
+    for file in tmp_path.rglob("metrics.json"):
+        file.write_text(json.dumps({"clips": 1}))
+    for file in tmp_path.rglob("history.csv"):
+        file.write_text("\n".join(file.read_text().splitlines()[:2]) + "\n")
+    drawn, svg = [], style.svg
+    monkeypatch.setattr(
+        style, "svg", lambda draw, *size: svg(lambda figure: (draw(figure), drawn.append(figure)), *size)
+    )
+    found = made(tmp_path / "alignment", discs, tmp_path, frames=False)
+    assert found.summary.startswith("One test clip: ") and found.summary.endswith("two are needed.")
+    assert Callout(found.summary, "warning") in found.blocks and "tested on 1 other." in found.blocks[0].text
+    assert not [block for block in found.blocks if isinstance(block, Table) and block.caption.startswith("How well")]
+    assert {line.get_marker() for line in drawn[0].axes[0].lines} == {"o"}
+
+
+def test_notes_are_of_the_columns_that_there_are(study, discs, tmp_path):
+    shutil.copytree(study, tmp_path / "alignment")
+    for file in tmp_path.rglob("metrics.json"):
+        file.write_text(json.dumps({"clips": 3, "probe": {"100": {"train": 0.5, "test": 0.25}}}))
+    found = made(tmp_path / "alignment", discs, tmp_path, frames=False)
+    one, _ = table(found, "How well 3 test clips")
+    assert len(one.notes) == 1 and "FineGym" in one.notes[0] and "Tau" not in one.notes[0]
+    assert found.summary.endswith(": probe (100 %) 0.25.")
 
 
 def test_what_differs_between_runs_is_told_with_what_it_costs(section):

@@ -4,13 +4,15 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib import figure as canvas
 from tests.tasks.anticipation import world as tiny
 from tests.tasks.anticipation.world import options
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.report import section as sections
-from kinoflow.report.section import Callout, Figure, Heading, Table
+from kinoflow.report.section import Callout, Figure, Heading, Table, Text
 from kinoflow.store import shards
+from kinoflow.tasks.anticipation import drawing
 from kinoflow.tasks.anticipation.evaluate import anticipation_evaluate
 from kinoflow.tasks.anticipation.figures import anticipation_section
 from kinoflow.tasks.anticipation.options import AnticipationSectionOptions, AnticipationTestOptions
@@ -117,6 +119,28 @@ def test_pairs_of_unknown_runs_and_missing_files_are_refused(study, tmp_path):
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(DataError, match="results lie at"):
         study(files={"metrics": [tmp_path / "metrics.json"]})
+
+
+def test_a_teacher_that_changes_nothing_helps_no_action(study):
+    found = study(pairs={"base": "base"})
+    assert Text("None: `base` and `base` foresee as much of every action.") in found.blocks
+    assert not [block for block in found.blocks if isinstance(block, Figure) and block.alt.startswith("Gains")]
+
+
+def test_a_history_of_one_row_is_a_point_beside_ticks_that_differ():
+    histories = {"alone": [[{"step": 1.0, "train/action_top1": 0.03}]]}
+    figure = canvas.Figure(layout="constrained")
+    drawing._curves(figure, histories, {"training: top-1": "train/action_top1"})
+    (axes,) = figure.axes
+    figure.canvas.draw()
+    ticks = [text.get_text() for text in axes.get_yticklabels()]
+    assert axes.lines[0].get_marker() == "o" and len(set(ticks)) == len(ticks) > 1
+    figure = canvas.Figure(layout="constrained")
+    rows = [{"step": float(step), "train/action_top1": step / 10} for step in (1, 2, 3)]
+    drawing._curves(figure, {"alone": [rows]}, {"training: top-1": "train/action_top1"})
+    figure.canvas.draw()
+    assert figure.axes[0].lines[0].get_marker() in ("", "None")
+    assert all("." not in text.get_text() for text in figure.axes[0].get_yticklabels())
 
 
 def test_names_of_the_world_are_in_the_pictures(study):

@@ -20,6 +20,14 @@ NAMES = {
     "progress": "progress ({} %)",
     "probe": "probe ({} %)",
 }
+EXPLAINED = {
+    "tau": "Tau: whether nearest neighbours keep the order of frames.",
+    "AP": "AP@K: share of a frame's K nearest frames in other clips that are of its phase.",
+    "phases": "Phases: frames told right by a linear classifier, from the labels of so many training clips.",
+    "progress": "Progress: R² of a regression, from the labels of so many training clips.",
+    "probe": "Probe: frames told right by FineGym's linear probe, from the labels of so many training clips.",
+}
+CLOCK = "A clock knows the share of the clip that has passed and nothing else: tau says little where it is high for it."
 MINUS = "−"
 
 
@@ -73,14 +81,21 @@ def networks(runs: Sequence[Run]) -> Table:
     return Table("The networks", columns, tuple(rows), notes=(note,))
 
 
-def measured(runs: Sequence[Run], best: Run) -> Table:
-    """Return the table of all measures, with a clock, raw pixels and the untrained network beside the runs."""
+def tested(run: Run) -> int:
+    """Return the number of clips that a run was tested on."""
+    return int(next(iter(run.values("clips").values()), 0))
+
+
+def measured(runs: Sequence[Run], best: Run) -> list[Block]:
+    """Return the table of all measures, with a clock, raw pixels and the untrained network beside the runs; none of none."""
     having = [name for name in results.MEASURES if any(run.values(*results.key_of(name, run)) for run in runs)]
+    if not having:
+        return []
     keys = {name: results.key_of(name, best) for name in having}
     columns = (
         Column("run", "name"),
         Column("seeds", "number", "d"),
-        *(Column(_title(name, keys[name]), "number") for name in having),
+        *(Column(title(name, best), "number") for name in having),
     )
     rows: list[tuple] = [
         (run.name, len(run.seeds), *(told(run.values(*keys[name]).values()) for name in having)) for run in runs
@@ -88,17 +103,16 @@ def measured(runs: Sequence[Run], best: Run) -> Table:
     for key, name in BASELINES.items():
         said = f"{name} {best.name}" if key == "untrained" else name
         rows.append((said, None, *(told(sorted({*best.values(key, *keys[each]).values()})) for each in having)))
-    clips = int(next(iter(best.values("clips").values()), 0))
-    notes = (
-        "The mean over seeds, and the lowest and highest of them. Tau: whether nearest neighbours keep the order of frames."
-        " AP@K: share of a frame's K nearest frames in other clips that are of its phase. Phases: frames told right by a linear"
-        " classifier, progress: R², from the labels of so many training clips.",
-        "A clock knows the share of the clip that has passed and nothing else: tau says little where it is high for it.",
-    )
-    return Table(f"How well {clips} test clips are aligned", columns, tuple(rows), notes, (runs.index(best),))
+    clips = tested(best)
+    explained = " ".join(dict.fromkeys(EXPLAINED[name] for name in having))
+    notes = (f"The mean over seeds, and the lowest and highest of them. {explained}", CLOCK)
+    caption = f"How well {clips} test clips are aligned" if clips != 1 else "How well one test clip is told"
+    return [Table(caption, columns, tuple(rows), notes if "tau" in having else notes[:1], (runs.index(best),))]
 
 
-def _title(name: str, keys: tuple[str, ...]) -> str:
+def title(name: str, run: Run) -> str:
+    """Return the title of a measure's column, as a run's metrics have it: ``AP@5``, ``phases (100 %)``."""
+    keys = results.key_of(name, run)
     return NAMES[name].format(keys[1].replace("_", ".") if len(keys) > 1 else "")
 
 
@@ -156,7 +170,8 @@ def curves(runs: Sequence[Run]) -> list[Block]:
         for number, (name, found) in enumerate(kept.items()):
             colour, dash = style.SERIES[number % len(style.SERIES)], style.LINES[number % len(style.LINES)]
             for i, (x, y) in enumerate(found):
-                axes.plot(x, y, color=colour, linestyle=dash, linewidth=1.0, label=name if i == 0 else None)
+                how = {"marker": "o", "markersize": 4} if len(x) == 1 else {}  # of one point there is no line
+                axes.plot(x, y, color=colour, linestyle=dash, linewidth=1.0, label=name if i == 0 else None, **how)
         axes.set_xlabel("step")
         axes.set_ylabel("loss")
         figure.legend(loc="outside lower center", ncols=4)

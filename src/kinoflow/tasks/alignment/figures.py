@@ -52,7 +52,7 @@ def alignment_section(
     blocks = [
         *_opening(runs, best, options.seen),
         comparison.networks(runs),
-        comparison.measured(runs, best),
+        *comparison.measured(runs, best),
         *comparison.low_labels(runs, best),
         *comparison.ablations(runs, best),
         *comparison.curves(runs),
@@ -67,27 +67,43 @@ def alignment_section(
 
 
 def _summary(best: Run) -> str:
-    key = results.key_of("AP", best)
-    parts = [f"{best.name} keeps the order of frames with a tau of {told(best.values('tau', 'test').values(), 2)}"]
-    parts[0] += f" (untrained {told(best.values('untrained', 'tau', 'test').values(), 2)})"
+    parts, key = [], results.key_of("AP", best)
+    if tau := best.values("tau", "test"):
+        untrained = told(best.values("untrained", "tau", "test").values(), 2)
+        parts.append(
+            f"{best.name} keeps the order of frames with a tau of {told(tau.values(), 2)} (untrained {untrained})"
+        )
     if best.values(*key):
         raw = told(best.values("pixels", *key).values(), 2)
         parts.append(f"AP@{key[1]} {told(best.values(*key).values(), 2)}, raw pixels {raw}")
-    return "; ".join(parts) + "."
+    if parts:
+        return "; ".join(parts) + "."
+    others = [(name, found) for name in results.MEASURES if (found := best.values(*results.key_of(name, best)))]
+    said = [f"{comparison.title(name, best)} {told(found.values(), 2)}" for name, found in others]
+    return f"{best.name}: {', '.join(said)}." if said else _unmeasured(best)
+
+
+def _unmeasured(best: Run) -> str:
+    if comparison.tested(best) == 1:
+        return "One test clip: the order of frames and the same moments are measured between clips; two are needed."
+    return f"Nothing could be measured of {best.name}."
 
 
 def _opening(runs: Sequence[Run], best: Run, seen: Mapping[str, str]) -> list[Block]:
-    clips = int(next(iter(best.values("clips").values()), 0))
+    clips = comparison.tested(best)
     said = (
         f"A network gives every frame a vector, so that the same moment of an action has the same vector in every clip."
-        f" {len(runs)} {'run' if len(runs) == 1 else 'runs'}, trained on {best.clips} clips without labels unless said otherwise,"
-        f" and tested on {clips} others."
+        f" {len(runs)} {'run' if len(runs) == 1 else 'runs'}, trained on {best.clips} {'clip' if best.clips == 1 else 'clips'}"
+        " without labels unless said otherwise,"
+        f" and tested on {clips} {'other' if clips == 1 else 'others'}."
     )
     found: list[Block] = [
         Text(said),
         Text(f"Labels that the backbone of {code(best.name)} had seen: {best.seen}."),
         *labels_seen(seen),
     ]
+    if clips == 1:
+        found.append(Callout(_unmeasured(best), "warning"))
     clock = best.values("clock", "tau", "test")
     own = best.values("tau", "test")
     if clock and own and max(clock.values()) >= min(own.values()):
@@ -97,7 +113,7 @@ def _opening(runs: Sequence[Run], best: Run, seen: Mapping[str, str]) -> list[Bl
     gains = [
         (name, best.values("over", "untrained", key)) for name, key in (("tau", "tau"), (f"AP@{at}", f"retrieval_{at}"))
     ]
-    told_gains = [f"{name} {told(values.values()).replace('−', '-')}" for name, values in gains if values]
+    told_gains = [f"{name} {told(values.values())}" for name, values in gains if values]
     if told_gains:
         finding = f"{code(best.name)} over the same network untrained: {', '.join(told_gains)}."
         found.append(Callout(finding))

@@ -1,5 +1,6 @@
 """Figures of the report's section on anticipation: gains of classes, curves, where attention looks."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from kinoflow.report import style
 from kinoflow.report.section import printable
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
 WIDTH = 8.5  # inches
@@ -64,15 +66,23 @@ def _curves(
             if found and len({len(each) for each in found}) == 1:
                 for each in found if len(found) > 1 else ():
                     axes.plot(*each.T, color=look(number)["color"], linestyle="-", linewidth=0.7, alpha=0.35)
-                axes.plot(*np.mean(found, axis=0).T, **look(number))
+                marker = "o" if len(found[0]) == 1 else ""  # of one point there is no line
+                axes.plot(*np.mean(found, axis=0).T, **look(number), marker=marker, markersize=4)
         axes.set_title(title)
         axes.set_xlabel("step")
         axes.set_xlim(left=0)
         axes.locator_params(nbins=4)
         if column.endswith(("top1", "top5")):
-            axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+            _percent(axes)
     handles = [grid[0].plot([], [], **look(number))[0] for number in range(len(histories))]
     figure.legend(handles, [short(run) for run in histories], loc="outside lower center", ncols=4)
+
+
+def _percent(axes: "Axes") -> None:
+    """Write the shares of the y axis as percents, with decimals where its ticks lie closer than one."""
+    step = float(np.diff(axes.get_yticks()).min(initial=1))
+    digits = max(0, math.ceil(-math.log10(step) - 2 - 1e-6))
+    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.{digits}%}")
 
 
 def _points(rows: Sequence[dict[str, float]], column: str) -> np.ndarray:

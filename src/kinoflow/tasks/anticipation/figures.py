@@ -203,6 +203,9 @@ def _gains(pairs: Sequence[Pair], table: Classes) -> list[Block]:
     for ours, theirs in pairs:
         own, other = _recalls(ours, theirs, table), _recalls(theirs, ours, table)
         ranked = list(class_gains(other, own).items())
+        if not any(value for _, value in ranked):
+            found.append(Text(f"None: {code(ours.name)} and {code(theirs.name)} foresee as much of every action."))
+            continue
         shown = ranked if len(ranked) <= 2 * MOST else [*ranked[:MOST], *ranked[-MOST:]]
         rows = [(table.names[number], value) for number, value in shown]
         best = ", ".join(f"{name} {_points([value])}" for name, value in rows[:3])

@@ -128,7 +128,8 @@ def _accuracy(runs: Sequence[Run], head: str) -> Table:
     )
     note = f"{several}Chance: a class drawn at random. Majority: always the classes that training has most clips of."
     highlight = (runs.index(best),) if best and len(runs) > 1 else ()
-    caption = f"{head}: {clips(runs, head)} test clips, {counts} classes"
+    number = clips(runs, head)
+    caption = f"{head}: {number} test {'clip' if number == '1' else 'clips'}, {counts} classes"
     return Table(caption, columns, tuple(rows), notes=(note,), highlight=highlight)
 
 

@@ -112,7 +112,8 @@ def _summary(runs: Sequence[Run], head: str, best: Run | None) -> str:
         return f"{count(len(runs), 'run')}; no tested clip has a label."
     top1 = list(best.values(head, "top1").values())
     chance = list(best.values(head, "chance", "top1").values())
-    said = f"{best.name} tells {_mean(top1)} of {clips([best], head)} test clips right ({head})"
+    number = clips([best], head)
+    said = f"{best.name} tells {_mean(top1)} of {number} test {'clip' if number == '1' else 'clips'} right ({head})"
     others = [f"{run.name} {_mean(found)}" for run in runs if run is not best and (found := _top1(run, head))]
     return f"{said}; {', '.join([*others, f'chance {_mean(chance)}'])}."
 
@@ -130,9 +131,10 @@ def _opening(runs: Sequence[Run], head: str, best: Run | None, data: Clips) -> l
     classes = {of: span(len(run.heads[of]) for run in runs if of in run.heads) for of in heads(runs, head)}
     among = ", ".join(f"{code(of)} ({number})" for of, number in classes.items())
     splits = sorted({split for run in runs for split in data.splits(run)})
+    tested = span(len(run.tested) for run in runs)
     said = (
         f"{count(len(runs), 'run')} with {seeds} {'seed' if seeds == '1' else 'seeds'} each, tested on"
-        f" {span(len(run.tested) for run in runs)} clips of {_listed(splits)}."
+        f" {tested} {'clip' if tested == '1' else 'clips'} of {_listed(splits)}."
         f" What is told, and among how many classes: {among}."
     )
     if best is None:
