@@ -46,7 +46,7 @@ def one_thread():
 
 
 def test_a_study_knows_all_names_before_torch_is_loaded():
-    assert sorted(networks.NAMES) == sorted(names())
+    assert set(networks.NAMES) <= set(names())  # another version of torchvision may know more
 
 
 @functools.cache
