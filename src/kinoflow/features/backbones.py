@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from kinoflow.errors import ConfigError
 from kinoflow.features import bn_inception
-from kinoflow.features.networks import BN_INCEPTION, OWN, RESNET3D, SMALL
+from kinoflow.features.networks import BN_INCEPTION, RESNET3D, SMALL
 from kinoflow.features.resnet3d import ResNet3d
 from kinoflow.features.small import Small
 from kinoflow.features.transforms import Pictures, published

@@ -4,7 +4,7 @@ Torchvision's lists, as of the version that the package asks for; a test compare
 """
 
 SMALL, RESNET3D, BN_INCEPTION = "small", "resnet3d50", "bn_inception"
-OWN = (SMALL, RESNET3D, BN_INCEPTION)  # networks of ours, of which torchvision has no weights
+OWN = (SMALL, RESNET3D, BN_INCEPTION)
 _TORCHVISION = """
     alexnet convnext_base convnext_large convnext_small convnext_tiny densenet121 densenet161 densenet169
     densenet201 efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5
