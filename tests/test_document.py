@@ -8,7 +8,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from tests.conftest import ROOT
 
-from kinoflow.document import COMMANDS, SCHEMAS, document, options_page, schema_texts
+from kinoflow.document import COMMANDS, SCHEMAS, _plain, document, options_page, schema_texts
 from kinoflow.wording import keys
 
 SCHEMA_FILES = ROOT / "workflow" / "schemas"
@@ -74,6 +74,12 @@ def test_the_schema_refuses_what_the_models_refuse(change, place):
 
 
 # ---------------------------------------------------------------- the page
+
+
+def test_code_in_a_text_is_code_on_the_page():
+    assert _plain("a < b, `x|y` or ``z``, 2 * 3 `") == "a \\< b, `x\\|y` or `z`, 2 \\* 3 \\`"
+    page = options_page()
+    assert "which `only` chooses" in page and "``" not in page and "\\`" not in page
 
 
 def tables() -> dict[str, list[list[str]]]:

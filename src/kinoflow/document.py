@@ -1,6 +1,7 @@
 """What the option models say, written down: JSON schemas for editors and checkers, one page for people."""
 
 import json
+import re
 from typing import Any
 
 from pydantic import BaseModel
@@ -86,6 +87,8 @@ COMMANDS = (
     "name",
 )
 DESCRIPTOR = "name of a file in workflow/datasets (without .yaml) that holds the other keys; keys given here go before"
+
+_CODE = re.compile(r"(``[^`]+``|`[^`]+`)")
 
 HEAD = """# Options
 
@@ -176,7 +179,16 @@ def _inside(place: str, kind: Kind) -> list[tuple[str, type[BaseModel]]]:
 
 
 def _plain(text: str) -> str:
-    """Write text so that Markdown takes none of it for a mark."""
+    """Write text so that Markdown takes none of it for a mark but code, which stands between one or two backticks."""
+    parts = _CODE.split(text)  # text, code, text, ...
+    return "".join(_code(part) if i % 2 else _escaped(part) for i, part in enumerate(parts))
+
+
+def _code(part: str) -> str:
+    return f"`{part.strip('`')}`".replace("|", "\\|")  # a bar would end the cell of a table, even in code
+
+
+def _escaped(text: str) -> str:
     return "".join(f"\\{c}" if c in "<*|`" else c for c in text)
 
 

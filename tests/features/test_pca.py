@@ -134,6 +134,14 @@ def test_components_are_those_of_the_training_videos_alone(stages, dtype):
         assert (reduced.times(video) == np.arange(len(x))).all()
 
 
+def test_more_components_than_columns_are_told_in_the_log(stages, caplog):
+    path = stages.shard("a.h5", videos(8, width=6))
+    assert len(only(stages.fit([path], PcaOptions(components=6, **ALL))).components) == 6 and not caplog.records
+    assert len(only(stages.fit([path], PcaOptions(components=9, **ALL))).components) == 6
+    told = "pca-fit: 6 components are kept, not 9: there are no more columns (all columns of all tasks)"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [told]
+
+
 def test_a_task_has_components_of_its_own(stages):
     found = videos(6)
     tasks = {v: "soup" if i < 2 else "cake/\udcff" for i, v in enumerate(found)}

@@ -27,7 +27,7 @@ from kinoflow.features.pca_files import (
     write_partial,
 )
 from kinoflow.options import resolved
-from kinoflow.progress import Progress
+from kinoflow.progress import Progress, log
 from kinoflow.stage import In, Out
 from kinoflow.store.files import parse_json
 from kinoflow.store.shards import Shard, writing
@@ -79,6 +79,7 @@ def pca_fit(partials: list[In], basis: Out, options: PcaOptions) -> None:
         where = "the training split" if options.fit_on == TRAIN else "the features"
         raise DataError(f"PCA: there is no row in {where} to fit {options.components} components to")
     found = {}
+    narrow: dict[str, int] = {}  # groups with fewer columns than components were asked for
     with Progress("pca-fit", total=len(groups), items="groups") as progress:
         for group in groups:
             sums = _merged([file for file in files if group in file.groups], group)
@@ -88,8 +89,15 @@ def pca_fit(partials: list[In], basis: Out, options: PcaOptions) -> None:
                     f"PCA: {group} has {sums.rows} rows to fit {count} components to, which takes at least {count + 1}: "
                     "lower components, or fit on more videos (fit_on, by_task)"
                 )
+            if count < options.components:
+                narrow[str(group)] = count
             found[group] = principal(sums, count, options.standardise)
             progress.step()
+    if narrow:
+        name, count = next(iter(narrow.items()))
+        others = f" and {len(narrow) - 1} more" if len(narrow) > 1 else ""
+        text = "pca-fit: %d components are kept, not %d: there are no more columns (%s%s)"
+        log.warning(text, count, options.components, name, others)
     write_basis(basis, PcaBasis(files[0].width, files[0].blocks, found, parse_json(resolved(options))))
 
 

@@ -355,11 +355,11 @@ class AlignmentOptions(Options):
     )
     clips: Literal["videos", "action", "verb", "noun"] = option(
         "videos",
-        "what a clip is: videos: a whole video; else a segment that is no phase, which ``only`` chooses by this column",
+        "what a clip is: videos: a whole video; else a segment that is no phase, which `only` chooses by this column",
         "",
     )
     only: tuple[str, ...] = option(
-        (), "the clips that are read, by their names in the column of ``clips``; empty: all", ""
+        (), "the clips that are read, by their names in the column of `clips`; empty: all", ""
     )
     sets: Literal["none", "task", "action", "verb", "noun"] = option(
         "none",
