@@ -3,42 +3,40 @@
 import random
 import subprocess
 import time
-from collections.abc import Callable
 
 import pytest
-from tests.workflow.project import ROOT, Project, kill, new_project, wait_for_jobs
+from tests.workflow.project import ROOT, Project, kill, new_project, wait_for, wait_for_jobs
+
+ROOMS = ("--config", "rooms=[recognition]")
 
 
-def killed(project: Project, times: int, longest: float) -> None:
-    """Give the same command so many times, and kill the main process each time, at a random moment of its work."""
-    draw = random.Random(0)
-    for number in range(times):
-        process = project.start(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(draw.uniform(0.5, longest))
-        assert process.poll() is None, f"it was done before kill {number + 1}"
+def begun(project: Project) -> int:
+    """Return how many jobs have begun, those of killed runs too."""
+    return sum(path.is_file() for path in project.place.glob("logs/**/*.log"))
+
+
+def killed(project: Project, words: tuple[str, ...], moments: list[int], draw: random.Random) -> None:
+    """Give the same command again and again, and kill its main process when so many jobs have begun, or a little later."""
+    for moment in moments:
+        process = project.start(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda moment=moment: begun(project) >= moment, 1000)
+        time.sleep(draw.uniform(0, 0.5))
+        assert process.poll() is None, f"it was done before {moment} jobs had begun"
         kill(process)
         wait_for_jobs(project.place)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long something takes."""
-    start = time.monotonic()
-    work()
-    return time.monotonic() - start
-
-
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.long)])
-def test_kills_of_the_main_job_of_all_rooms_at_random_moments_change_no_byte(fresh, tmp_path, make_video, times):
-    whole = new_project(tmp_path / "whole", make_video)
+@pytest.mark.parametrize("times, words", [(3, ROOMS), pytest.param(20, (), marks=pytest.mark.long)])
+def test_kills_of_the_main_job_at_random_moments_change_no_byte(fresh, tmp_path, make_video, times, words):
+    whole, draw = new_project(tmp_path / "whole", make_video), random.Random(0)
     for project in (whole, fresh):
         (project.place / "study.yaml").write_text((ROOT / "workflow/studies/kitchen-small.yaml").read_text())
-    planning = seconds(fresh.plan)
-    longest = planning + seconds(whole.snakemake) / (0.5 * times + 2)  # it must not be done before the last kill
-    killed(fresh, times, longest)
-    assert fresh.plan()
-    fresh.snakemake()
-    assert fresh.plan() == []
+    whole.snakemake(*words)
+    killed(fresh, words, sorted(draw.sample(range(1, begun(whole) - 2), times)), draw)
+    assert fresh.snakemake("-n", *words)
+    fresh.snakemake(*words)
+    assert fresh.snakemake("-n", *words) == []
     assert without_events(fresh) == without_events(whole)
     assert not [path for path in fresh.place.rglob("*.new") if ".snakemake" not in path.parts]
 
