@@ -160,6 +160,9 @@ REFUSALS = {
     "features.rows: Value error, weights: `backbone: trained` needs those of a recognition run": {
         "features": {"rows": {"weights": {"room": "anticipation", "run": "taught", "seed": 0}}}
     },
+    "recognition.known.heads: 'actoin' is no column of labels: give one of action, verb, noun": {
+        "recognition": {"known": {"heads": {"actoin": {}}}}
+    },
     "segmentation.steps.features: there is no 'lost'; known are: drawn, few, rows": {
         "segmentation": {"steps": {"features": "lost"}}
     },

@@ -221,6 +221,7 @@ class Study(Options):
                 if getattr(run, "released", None) is None:
                     self._source(room, name)
         for name, run in self.recognition.items():
+            checks.heads(f"recognition.{name}", run)
             checks.crops(f"recognition.{name}", run, self.datasets[dataset_of(self, *reads(self, "recognition", name))])
         for name, run in self.clip_fusions.items():
             self._read(f"clip_fusions.{name}", "runs", run.runs, run.seeds, "recognition")

@@ -6,6 +6,7 @@ from typing import Any
 from kinoflow.datasets.options import DatasetOptions
 from kinoflow.features import networks
 from kinoflow.room_runs import CorpusRun, RecognitionRun
+from kinoflow.store.tables import HEADS
 
 
 def refer(key: str, value: Any, known: dict[str, Any]) -> None:
@@ -32,6 +33,13 @@ def crops(key: str, run: RecognitionRun, dataset: DatasetOptions) -> None:
     for place, test in {"test": run.test, **{f"tests.{name}": test for name, test in run.tests.items()}}.items():
         if test.crops == 10 and not dataset.mirror:
             raise ValueError(f"{key}.{place}: 10 crops mirror the pictures, which the dataset forbids (mirror: false)")
+
+
+def heads(key: str, run: RecognitionRun) -> None:
+    """Refuse heads that are no column of labels."""
+    for head in run.heads:
+        if head not in HEADS:
+            raise ValueError(f"{key}.heads: {head!r} is no column of labels: give one of {', '.join(HEADS)}")
 
 
 def has_seeds(key: str, seeds: tuple[int, ...], other: str, known: tuple[int, ...]) -> None:

@@ -105,6 +105,10 @@ def columns(row: type) -> list[str]:
     return [field.name for field in dataclasses.fields(row)]
 
 
+# What a network may be taught to tell of a segment.
+HEADS = tuple(name for name in columns(Segment) if name not in ("segment", "video", "start", "end", "phase", "split"))
+
+
 def write(path: str | Path, rows: Iterable[Row], row: type[Row]) -> None:
     """Write a table in one piece: header, then a line for each row, in the order given."""
     text = io.StringIO()

@@ -16,10 +16,9 @@ from kinoflow.errors import ConfigError, DataError
 from kinoflow.media.sample import evenly
 from kinoflow.progress import log
 from kinoflow.store.shards import Shard, with_rows
-from kinoflow.store.tables import Segment, Video, columns, read
+from kinoflow.store.tables import HEADS, Segment, Video, read
 from kinoflow.tasks.abstraction.taxonomy import Taxonomy
 
-HEADS = tuple(name for name in columns(Segment) if name not in ("segment", "video", "start", "end", "phase", "split"))
 NAMED = 5  # of those left out, that a sentence names
 
 

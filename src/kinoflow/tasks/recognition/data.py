@@ -16,11 +16,9 @@ from kinoflow.options import check
 from kinoflow.progress import Progress, log
 from kinoflow.store.files import parse_json
 from kinoflow.store.shards import Shard
-from kinoflow.store.tables import Segment, Video, columns, read
+from kinoflow.store.tables import HEADS, Segment, Video, read
 from kinoflow.tasks.recognition.inputs import short_side
 from kinoflow.tasks.recognition.options import HeadOptions, RecognitionOptions
-
-HEADS = tuple(name for name in columns(Segment) if name not in ("segment", "video", "start", "end", "phase", "split"))
 
 
 @dataclass(frozen=True)
