@@ -49,6 +49,16 @@ def test_a_study_may_move_its_own_folder_and_one_that_is_gone_is_not_in_the_way(
     begin(study(home, "second", "one"))
 
 
+def test_a_copy_of_the_whole_working_folder_is_no_other_place(home, tmp_path_factory, monkeypatch):
+    begin(study(home, "first", "one"))
+    copy = tmp_path_factory.mktemp("copy") / "home"
+    shutil.copytree(home, copy)
+    monkeypatch.chdir(copy)
+    begin(study(copy, "second", "one"))
+    with pytest.raises(ConfigError, match="the study first fills"):
+        begin(study(copy, "third", "two"))
+
+
 def test_label_files_under_one_name_may_differ_in_their_place_alone(home):
     begin(study(home, "first", "one"))
     begin(study(home, "second", "one", "two"))

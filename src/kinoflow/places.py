@@ -15,7 +15,7 @@ from kinoflow.store.files import sha256_of, write_json
 FILE = STATE / "places.json"  # {shared folder: {key of the config: {study: path}}}
 KEYS = {"actions": ("path",), "corpora": ("path",), "taxonomies": TAXONOMY_FILES, "released": ("metadata",)}
 
-Places = dict[str, dict[str, str]]  # {shared folder below data/: {key of the config: path}}
+Places = dict[str, dict[str, str]]  # {shared folder below data/: {key of the config: path, seen from the working folder}}
 
 
 def places(layout: Layout) -> Places:
@@ -34,7 +34,12 @@ def places(layout: Layout) -> Places:
         for name, table in getattr(layout, section).items():
             files = {key: getattr(table.options, key) for key in keys}
             found[table.folder] = {f"{section}.{name}.{key}": path for key, path in files.items() if path}
-    return {folder: named for folder, named in found.items() if named}
+    return {folder: {key: _here(path) for key, path in named.items()} for folder, named in found.items() if named}
+
+
+def _here(path: str) -> str:
+    """Return a path below the working folder as seen from there: a copy of the whole folder is no other place."""
+    return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
 
 
 def compare(layout: Layout) -> None:
