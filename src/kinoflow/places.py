@@ -15,7 +15,9 @@ from kinoflow.store.files import sha256_of, write_json
 FILE = STATE / "places.json"  # {shared folder: {key of the config: {study: path}}}
 KEYS = {"actions": ("path",), "corpora": ("path",), "taxonomies": TAXONOMY_FILES, "released": ("metadata",)}
 
-Places = dict[str, dict[str, str]]  # {shared folder below data/: {key of the config: path, seen from the working folder}}
+Places = dict[
+    str, dict[str, str]
+]  # {shared folder below data/: {key of the config: path, seen from the working folder}}
 
 
 def places(layout: Layout) -> Places:
