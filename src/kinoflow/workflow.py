@@ -75,9 +75,7 @@ class Flow:
         for path in start_weights(study):  # another study may still have to train them: a dry run bears with that
             weights[path] = _content(path)
         for name, dataset in study.datasets.items():  # else it would be found out after all probing
-            place = getattr(
-                dataset.source, "path", None
-            )  # without the videos too, a plan is made before all is fetched
+            place = getattr(dataset.source, "path", None)  # with the videos missing too, the plan is made before all
             for key in LABEL_FILES if place is None or Path(place).is_dir() else ():
                 path = getattr(dataset.index, key)
                 if path and not Path(path).is_file() and not Path(path).is_relative_to(Path("data").absolute()):
