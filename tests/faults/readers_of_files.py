@@ -147,6 +147,9 @@ def _rooms() -> Iterator[Reader]:
 
     from kinoflow.tasks.abstraction import set_files, taxonomy_files, vectors, wordnet
     from kinoflow.tasks.anticipation import challenge, corpus, record_import, records, result_store, summary, tokens
+    from kinoflow.tasks.recognition import score_store
+    from kinoflow.tasks.recognition.measures import Outcome
+    from kinoflow.tasks.recognition.options import ClipTestOptions
 
     tree = "top\n  cut\n    slice\n    dice\n  pour\n"
     graph = json.dumps(
@@ -191,6 +194,11 @@ def _rooms() -> Iterator[Reader]:
         ["1", "2"], ("a", "b"), {"action": np.ones((2, 2))}, np.zeros(2, int), np.zeros(2), np.ones(2), "toy"
     )
     yield Reader("scores", lambda f: result_store.write_scores(f / "s.h5", scores), "s.h5", result_store.read_scores)
+    told = {"action": Outcome(np.ones((2, 2)), ["a", "b"], ("a", "b"), [1, 1])}
+    clips = score_store.Scores(["1", "2"], ["v", "w"], told, True, 1, 9, ClipTestOptions())
+    yield Reader(
+        "scores of clips", lambda f: score_store.write_scores(f / "c.h5", clips), "c.h5", score_store.read_scores
+    )
     item = {
         "uid": "003",
         "target": np.int64(2),
