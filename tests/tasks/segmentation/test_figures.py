@@ -103,6 +103,8 @@ def test_the_finding_names_the_best_baseline(study):
         "low3 puts 21.9% of the rows into the right step, more than the best baseline, kmeans: 18.9%."
     )
     assert "as many as the best baseline, clock: 21.9%" in finding_of(worse(run, clock=0.219))
+    assert not run.trained.labelled  # so what learnt from labels is no rival
+    assert "more than the best baseline, clock: 10.0%" in finding_of(worse(run, clock=0.1, gaussian=0.9))
     assert finding_of(worse(run)) == "low3 puts 21.9% of the rows into the right step."
 
 

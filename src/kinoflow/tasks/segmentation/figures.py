@@ -137,9 +137,10 @@ def _opening(runs: Sequence[Run], best: Run | None, seen: Mapping[str, str]) -> 
 
 
 def _finding(best: Run, mark: Callable[[str], str] = str) -> str:
-    """Say what the best run reaches, beside the best of its baselines, and k-means."""
+    """Say what the best run reaches, beside the best of its baselines (of a run without labels those that saw none), and k-means."""
     share = best.mean(*results.ACCURACY) or 0.0
-    means = {name: best.mean("baselines", name, *results.ACCURACY) for name in BASELINES}
+    rivals = BASELINES if best.trained.labelled else FREE
+    means = {name: best.mean("baselines", name, *results.ACCURACY) for name in rivals}
     known = {name: mean for name, mean in means.items() if mean is not None}
     said = f"{mark(best.name)} puts {share:.1%} of the rows into the right step"
     if not known:
