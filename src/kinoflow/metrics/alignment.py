@@ -52,10 +52,11 @@ def distinct(x: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     x = np.ascontiguousarray(x) + 0.0  # no -0: copies are told by their bytes
     if not len(x) or not x.shape[1]:
         return x[:1], np.zeros(len(x), np.int64) if len(x) > 1 else None
-    _, first, place = np.unique(
-        x.view(np.dtype((np.void, x.itemsize * x.shape[1]))), return_index=True, return_inverse=True
-    )
-    return (x, None) if len(first) == len(x) else (x[first], place.reshape(-1))
+    seen: dict[bytes, int] = {}
+    place = np.array([seen.setdefault(row.tobytes(), len(seen)) for row in x])
+    if len(seen) == len(x):
+        return x, None
+    return x[np.unique(place, return_index=True)[1]], place
 
 
 def soft_neighbours(

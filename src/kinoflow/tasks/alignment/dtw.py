@@ -14,17 +14,31 @@ SAME = 1e-13  # distances below this share of the largest squared lengths are ro
 
 
 @dataclass(frozen=True)
+class Sums:
+    """The least sum of costs from (0, 0) to each cell, one anti-diagonal after another, each between two that are infinite."""
+
+    values: np.ndarray  # (n * m + 2 * (n + m - 1),)
+    starts: list[int]  # of each anti-diagonal: where its cell of row 0 lies, or would lie
+    shape: tuple[int, int]  # n, m
+
+    def table(self) -> np.ndarray:
+        """Return the sums by frames, (n, m)."""
+        i, j = np.indices(self.shape)
+        return self.values[np.array(self.starts)[i + j] + i]
+
+
+@dataclass(frozen=True)
 class Path:
     """A way through two videos, from the first frames to the last."""
 
     distance: float  # sum of costs along the path
-    accumulated: np.ndarray  # (n, m): the least sum of costs from (0, 0) to each cell
+    sums: Sums
     query: np.ndarray  # (p,) int64, frames of the query along the path: each step is 0 or 1
     key: np.ndarray  # (p,) int64, of the key
 
     def keys(self) -> np.ndarray:
         """Return the first frame of the key that each frame of the query meets, (n,)."""
-        return self.key[np.searchsorted(self.query, np.arange(len(self.accumulated)))]
+        return self.key[np.searchsorted(self.query, np.arange(self.sums.shape[0]))]
 
 
 def distances(x: np.ndarray, y: np.ndarray, distance: str = "sqeuclidean") -> np.ndarray:
@@ -32,7 +46,9 @@ def distances(x: np.ndarray, y: np.ndarray, distance: str = "sqeuclidean") -> np
     (x, rows), (y, columns) = (distinct(prepared(z, distance)) for z in (x, y))
     xx, yy = _squares(x)[:, None], _squares(y)[:, None]
     found = np.hstack([-2 * x, xx, np.ones_like(xx)]) @ np.hstack([y, np.ones_like(yy), yy]).T
-    found[found <= SAME * (xx.max(initial=0) + yy.max(initial=0))] = 0
+    least = SAME * (xx.max(initial=0) + yy.max(initial=0))
+    if found.min(initial=np.inf) <= least:
+        found[found <= least] = 0
     found = found if rows is None else found[rows]
     found = found if columns is None else found[:, columns]
     return found / 2 if distance == "cosine" else found
@@ -52,50 +68,49 @@ def dtw(costs: np.ndarray) -> Path:
     0.0
     """
     costs = np.ascontiguousarray(costs, np.float64)
-    if costs.ndim != 2 or not costs.size or np.isnan(costs).any():
+    if costs.ndim != 2 or not costs.size or np.isnan(costs.min()):
         raise ValueError(f"costs {costs.shape} must be a table without NaN, with one frame on each side at least")
-    accumulated = _accumulated(costs)
-    query, key = _back(accumulated)
-    return Path(float(accumulated[-1, -1]), accumulated, query, key)
+    sums = _accumulated(costs)
+    query, key = _back(sums)
+    return Path(float(sums.values[-2]), sums, query, key)
 
 
-def _accumulated(costs: np.ndarray) -> np.ndarray:
-    """Return the least sum of costs to each cell. Cell (i, d - i) of anti-diagonal d lies at place i + 1 of a row."""
+def _accumulated(costs: np.ndarray) -> Sums:
+    """Return the least sums of costs (n, m). What an anti-diagonal needs of the two before lies side by side there."""
     n, m = costs.shape
-    result = np.empty((n, m))
-    flat, cells = costs.ravel(), result.ravel()
-    two, one, now = (np.full(n + 1, np.inf) for _ in range(3))  # diagonals d - 2, d - 1, d; place 0 is outside
-    step = max(m - 1, 1)
+    flat, values = costs.ravel(), np.empty(n * m + 2 * (n + m - 1))
+    step, end = max(m - 1, 1), 0
+    starts: list[int] = []
     for d in range(n + m - 1):
-        low, high = max(0, d - m + 1), min(n, d + 1)  # rows of the diagonal
-        first = low * m + d - low
-        along = slice(first, first + (high - low - 1) * step + 1, step)
-        here = now[low + 1 : high + 1]
-        if d:
-            np.minimum(one[low:high], one[low + 1 : high + 1], out=here)
-            np.minimum(here, two[low:high], out=here)
-            here += flat[along]
+        low, count = max(0, d - m + 1), min(n, m, d + 1, n + m - 1 - d)  # the first row of the diagonal, its cells
+        here, first = values[end + 1 : end + 1 + count], low * m + d - low
+        along = flat[first : first + (count - 1) * step + 1 : step]
+        if d == 0:
+            here[:] = along
         else:
-            here[:] = flat[0]
-        now[low] = np.inf
-        if high < n:
-            now[high + 1] = np.inf
-        cells[along] = here
-        two, one, now = one, now, two
-    return result
+            left = starts[-1] + low  # of the cell (low, d - 1 - low); before it lies the one above (low, d - low)
+            np.minimum(values[left - 1 : left - 1 + count], values[left : left + count], out=here)
+            if d > 1:
+                both = starts[-2] + low - 1
+                np.minimum(here, values[both : both + count], out=here)
+            np.add(here, along, out=here)
+        values[end] = values[end + 1 + count] = np.inf
+        starts.append(end + 1 - low)
+        end += count + 2
+    return Sums(values, starts, (n, m))
 
 
-def _back(accumulated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    i, j = accumulated.shape[0] - 1, accumulated.shape[1] - 1
+def _back(sums: Sums) -> tuple[np.ndarray, np.ndarray]:
+    i, j = sums.shape[0] - 1, sums.shape[1] - 1
     query, key = [i], [j]
-    at = accumulated.item
+    at, starts = sums.values.item, sums.starts
     while i or j:
         if not i:
             j -= 1
         elif not j:
             i -= 1
         else:
-            both, up, left = at(i - 1, j - 1), at(i - 1, j), at(i, j - 1)
+            both, up, left = at(starts[i + j - 2] + i - 1), at(starts[i + j - 1] + i - 1), at(starts[i + j - 1] + i)
             if both <= up and both <= left:
                 i, j = i - 1, j - 1
             elif up <= left:
