@@ -92,6 +92,13 @@ class TrainingOptions(Options):
         " others lie beside it, as best.safetensors or last.safetensors",
         "",
     )
+    show_every: int | None = option(
+        None,
+        "how often pictures and short videos of what is learnt go into TensorBoard's file, besides at the end; empty: never",
+        "epochs",
+        ge=1,
+        le=10**9,
+    )
     save_minutes: float = option(
         3.0, "how often the state is saved, so that a killed training continues", "minutes", gt=0, le=1440
     )
