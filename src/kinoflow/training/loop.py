@@ -29,7 +29,7 @@ from kinoflow.training.events import Events
 from kinoflow.training.feed import Micro, batches, micros
 from kinoflow.training.groups import Group
 from kinoflow.training.history import History
-from kinoflow.training.kept import BEST, LAST
+from kinoflow.training.kept import BEST, LAST, numbered
 from kinoflow.training.meter import DivergedError, Meter
 from kinoflow.training.norm import ghost, synchronised
 from kinoflow.training.options import TrainingOptions
@@ -90,9 +90,6 @@ class Trainee(Protocol):
         batches; a pure function of the draws, as `load` is.
         """
         return {}
-
-    def ended(self, epochs: int) -> None:
-        """Hear that so many epochs are done. Called in the first process alone, with the weights as they are then."""
 
     def order(self, epoch: int, seed: int) -> Sequence[int] | None:
         """Return the sample numbers of an epoch, `samples` of them, repeats allowed; None: a permutation."""
@@ -219,16 +216,16 @@ class _Training:
         self.done += 1
         plan, options, done = self.plan, self.options, self.done
         row, validation = plan.logs(done, options.log_every), plan.validates(done, options.validate_every)
-        epoch = done % plan.per_epoch == 0
+        epoch, numbers = done % plan.per_epoch == 0, plan.comes(done, options.checkpoint_every)
         asked = self.team.size == 1 and stop.asks  # several processes agree on that first
-        if not (row or validation or epoch or asked or self._shows or done % self.every == 0):
+        if not (row or validation or epoch or numbers or self._shows or asked or done % self.every == 0):
             return
         self.meter.read()
         self._count_skipped()
         if epoch:
             self.meter.end_epoch()
-            if self.team.first and (ended := getattr(self.trainee, "ended", None)):
-                ended(done // plan.per_epoch)
+        if numbers and self.team.first:
+            checkpoint.save(self.place / numbered(done // plan.unit, options), self.model, {})
         if validation and done < plan.steps:
             self._give_way(stop)
         if row or validation:
