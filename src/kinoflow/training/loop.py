@@ -1,4 +1,4 @@
-"""The one training loop: what a room hands over, and what comes back.
+"""The one training loop: from what a room hands over (see `Trainee`) to trained weights and what was recorded.
 
 A step takes a batch of samples (whose order is a permutation of each epoch), cut over processes and micro batches; its
 gradient is that of the mean over the whole batch. Everything random is a function of counters, and all that is not lies
@@ -6,17 +6,15 @@ in the saved state: a training that was killed ends with the same bytes as one t
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import reduce
 from itertools import tee
 from operator import add
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.options import resolved
@@ -38,66 +36,14 @@ from kinoflow.training.schedule import Plan, base_rate, share
 from kinoflow.training.seeds import name_places, sample_keys, seed_of
 from kinoflow.training.state import State, finite
 from kinoflow.training.stop import Stop, heard
+from kinoflow.training.trainee import Trainee
 from kinoflow.training.update import Update
 
 __all__ = ["Draw", "Group", "Trainee", "fit"]
 
 IN_A_ROW = 10  # skipped steps that end a training
+NOTHING_BEST = "training.keep: best needs a validation, and there is none; take last"
 SLOW = 1.0  # seconds of a step, beside which it costs nothing that processes agree and devices are waited for
-
-
-class Trainee(Protocol):
-    """What a room hands over to be trained. Derive from it: what is optional then has a default.
-
-    While it is trained, ``model`` is on the training's device and in training mode (for `validate`: in eval mode).
-    """
-
-    model: nn.Module
-    groups: Sequence[Group]
-    samples: int  # training samples, numbered from 0
-
-    def load(self, draws: list[Draw]) -> Any:
-        """Return a batch, on the CPU: tensors in dicts, tuples and lists. A pure function of the draws."""
-        ...
-
-    def losses(self, batch: Any) -> Mapping[str, Tensor]:
-        """Return named means over the batch (scalars), weights already in them; their sum is minimised."""
-        ...
-
-    def scores(self, batch: Any) -> Mapping[str, Any]:
-        """Return other means over the batch to be recorded, from the last forward pass: numbers, or scalars on the device."""
-        return {}
-
-    def validate(self) -> Mapping[str, float] | None:
-        """Return numbers of the model as it is; the first decides which weights are best (higher is better).
-
-        Called in every process, without gradients; what the first process returns counts.
-        """
-        return None
-
-    def show(self, step: int) -> Mapping[str, np.ndarray]:
-        """Return pictures (H, W, 3) and videos (T, H, W, 3), uint8, by name, of what is learnt after so many steps.
-
-        Asked for every `training.show_every` epochs where TensorBoard's file is written, in the first process alone, in eval
-        mode and without gradients. It must not wait for other processes, nor change weights.
-        """
-        return {}
-
-    def weigh(self, draws: list[Draw]) -> Mapping[str, float]:
-        """Return what the means over these draws weigh in those over a batch that is cut, by the names of losses and scores.
-
-        Those without a name here weigh as many as there are draws. Asked only where a batch is cut over processes or micro
-        batches; a pure function of the draws, as `load` is.
-        """
-        return {}
-
-    def order(self, epoch: int, seed: int) -> Sequence[int] | None:
-        """Return the sample numbers of an epoch, `samples` of them, repeats allowed; None: a permutation."""
-        return None
-
-    def rate(self, step: int, plan: Plan) -> float | None:
-        """Return the learning rate of a step (from 0) as a share of the base rate; None: as the options say."""
-        return None
 
 
 def fit(
@@ -117,10 +63,20 @@ def fit(
     each process calls it alike; the first writes. Raises DataError or ConfigError if the training cannot be run, or
     diverges.
     """
+    _check(trainee, options)
     with team(device) as processes:
         chosen = device_of(device, processes.local)
         with arithmetic(chosen, options.threads), synchronised(trainee.model) if processes.size > 1 else nullcontext():
             return _Training(trainee, options, seed, Path(place), name, chosen, processes, events).run()
+
+
+def _check(trainee: Trainee, options: TrainingOptions) -> None:
+    """Raise ConfigError if the options ask for what this room has not."""
+    validates, show = getattr(trainee, "validates", None), getattr(type(trainee), "show", None)
+    if options.keep == "best" and validates and not validates():
+        raise ConfigError(NOTHING_BEST)
+    if options.show_every and show in (None, Trainee.show):
+        raise ConfigError("training.show_every: this training has no pictures to show; leave it out")
 
 
 class _Training:
@@ -293,7 +249,7 @@ class _Training:
         self.update.train()
         if not numbers:
             if self.options.keep == "best":
-                raise ConfigError("training.keep: best needs a validation, and there is none; take last")
+                raise ConfigError(NOTHING_BEST)
             return {}
         if self.team.first:
             said = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
@@ -365,9 +321,16 @@ class _Training:
         kept = f"; the state before it stays in {self.state.path}" if self.state.path.exists() else ""
         return f"{lower}, or {clip}{exact}{kept}"
 
+    def _undecided(self) -> str:
+        rows = [[key for key in row if key.startswith("validation/")] for row in self.history.rows]
+        name = next((keys[0].partition("/")[2] for keys in rows if keys), "validation")
+        return f"training.keep: best goes by {name}, which is not a number in any validation; take last"
+
     def _keep(self) -> None:
         """Leave the weights to keep in the model, and the others in the work folder."""
         if self.options.keep == "best":
+            if not self.history.best:
+                raise DataError(f"{self.name}: {self._undecided()}")
             if self.team.first:
                 checkpoint.save(self.place / LAST, self.model, {})
             self.team.wait()  # for the first process to have written them

@@ -273,6 +273,10 @@ class SetTraining(Trainee):
             self.log.step(epoch, step, len(batch["x"]), losses, shares)
         return found
 
+    def validates(self) -> bool:
+        """Whether there are validation sets."""
+        return self.plan.validation is not None
+
     def validate(self) -> dict[str, float] | None:
         """Return the share of subsets of validation sets that are named right."""
         if self.plan.validation is None:
