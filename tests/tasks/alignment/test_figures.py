@@ -19,7 +19,8 @@ from kinoflow.tasks.alignment.comparison import told
 from kinoflow.tasks.alignment.data import Clip
 from kinoflow.tasks.alignment.evaluate import alignment_evaluate
 from kinoflow.tasks.alignment.figures import alignment_section
-from kinoflow.tasks.alignment.options import AlignmentSectionOptions, AlignmentTestOptions
+from kinoflow.tasks.alignment.measuring_options import AlignmentTestOptions
+from kinoflow.tasks.alignment.options import AlignmentSectionOptions
 from kinoflow.tasks.alignment.panes import Shown, montage
 
 

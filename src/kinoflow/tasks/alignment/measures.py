@@ -9,7 +9,7 @@ import numpy as np
 from kinoflow.metrics import alignment as metrics
 from kinoflow.metrics.linear_probe import linear_probe
 from kinoflow.progress import log
-from kinoflow.tasks.alignment.options import MeasuringOptions
+from kinoflow.tasks.alignment.measuring_options import MeasuringOptions
 
 Numbers = dict[str, Any]  # numbers below texts
 TEMPERATURE = {True: 0.1, False: 1.0}  # of the picture of similarities, for vectors of length 1 or not

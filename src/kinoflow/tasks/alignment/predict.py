@@ -27,7 +27,8 @@ from kinoflow.tasks.alignment.dtw import align as aligned
 from kinoflow.tasks.alignment.dtw import distances, dtw
 from kinoflow.tasks.alignment.embed import Embedder, Trained, read_checkpoint, run_name
 from kinoflow.tasks.alignment.measures import similarity
-from kinoflow.tasks.alignment.options import AlignmentTestOptions, AlignOptions
+from kinoflow.tasks.alignment.measuring_options import AlignmentTestOptions
+from kinoflow.tasks.alignment.options import AlignOptions
 from kinoflow.tasks.alignment.panes import Shown, film, fps_of
 from kinoflow.training.devices import device_of
 
