@@ -76,7 +76,7 @@ def study(out: Path, seeds: list[int], runs: list[str]) -> Path:
     from kinoflow.report.options import ClaimsOptions
     from kinoflow.report.outcome import claims
     from kinoflow.tasks.alignment.evaluate import alignment_evaluate
-    from kinoflow.tasks.alignment.options import AlignmentTestOptions
+    from kinoflow.tasks.alignment.measuring_options import AlignmentTestOptions
     from kinoflow.tasks.alignment.train import alignment_train
 
     metrics = []

@@ -92,7 +92,7 @@ ALWAYS = {
     "kinoflow.tasks.alignment.scl": {"torch"},
     "kinoflow.tasks.alignment.states": {"torch"},
     "kinoflow.tasks.alignment.tcc": {"torch"},
-    "kinoflow.tasks.alignment.train": {"torch"},
+    "kinoflow.tasks.alignment.trainee": {"torch"},
     "kinoflow.tasks.alignment.weights": {"torch"},
     "kinoflow.tasks.anticipation.aggregators": {"torch"},
     "kinoflow.tasks.anticipation.avt": {"torch"},
@@ -156,6 +156,7 @@ ALWAYS = {
     "kinoflow.training.optimisers": {"torch"},
     "kinoflow.training.seeds": {"torch"},
     "kinoflow.training.state": {"torch"},
+    "kinoflow.training.trainee": {"torch"},
     "kinoflow.training.update": {"torch"},
     "kinoflow.torchrun": {"torch"},
 }

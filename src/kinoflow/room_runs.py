@@ -13,7 +13,8 @@ from kinoflow.tasks.abstraction.options import (
     SetsOptions,
     TaxonomyOptions,
 )
-from kinoflow.tasks.alignment.options import AlignmentOptions, FurtherTestOptions
+from kinoflow.tasks.alignment.measuring_options import FurtherTestOptions
+from kinoflow.tasks.alignment.options import AlignmentOptions
 from kinoflow.tasks.anticipation.options import AnticipationOptions, AnticipationTestOptions, FusionOptions
 from kinoflow.tasks.anticipation.text_options import (
     CombineOptions,

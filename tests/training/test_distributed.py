@@ -16,7 +16,7 @@ from torch import nn
 from kinoflow.errors import KinoflowError
 from kinoflow.training import loop
 from kinoflow.training.distributed import Team
-from kinoflow.training.gather import gathered
+from kinoflow.training.gather import gathered, spread
 from kinoflow.training.norm import SyncNorm, ghost, synchronised
 from kinoflow.training.options import TrainingOptions
 
@@ -176,6 +176,24 @@ def compared():
 
 def test_samples_are_compared_with_those_of_all_processes_but_not_with_what_does_not_count(port):
     assert in_team(3, port, compared) == [0, 0, 0]
+
+
+def shared():
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo")
+    rank, done = int(os.environ["RANK"]), []
+    for count in (0, 1, 2, 7):
+        assert spread(range(count), lambda n: done.append(n) or torch.full((n, 2), n)) is not None
+        found = spread(range(count), lambda n: torch.full((n, 2), n))
+        assert [x.tolist() for x in found] == [[[n, n]] * n for n in range(count)]
+    assert done == [n for count in (0, 1, 2, 7) for n in range(rank, count, 2)]
+    dist.destroy_process_group()
+
+
+def test_work_is_shared_and_all_hear_of_all_results(port):
+    assert spread("abc", str.upper) == ["A", "B", "C"]
+    assert in_team(2, port, shared) == [0, 0]
 
 
 def test_torchrun_starts_it(tmp_path):

@@ -236,6 +236,40 @@ def test_the_best_cannot_be_kept_without_a_validation(tmp_path):
         train(tmp_path, Blind(), keep="best")
 
 
+class Unchecked(Toy):
+    """Says before its training that there is no validation."""
+
+    def validates(self):
+        return False
+
+    def losses(self, batch):
+        raise AssertionError("it was trained")
+
+
+def test_the_best_cannot_be_kept_where_a_room_knows_that_there_is_no_validation_and_nothing_is_trained(tmp_path):
+    assert Toy().validates()
+    with pytest.raises(ConfigError, match="keep: best needs a validation, and there is none; take last"):
+        train(tmp_path, Unchecked(), keep="best")
+
+
+def test_a_validation_that_never_has_a_number_decides_nothing_and_is_told_in_a_sentence(tmp_path):
+    class Undefined(Toy):
+        def validate(self):
+            return {"score": float("nan"), "other": 1.0}
+
+    history, _ = train(tmp_path / "last", Undefined(), log_every=None)
+    assert not history.best
+    with pytest.raises(DataError, match="^toy: training.keep: best goes by score, which is not a number in any valid"):
+        train(tmp_path / "best", Undefined(), keep="best")
+
+
+def test_pictures_are_refused_where_there_are_none(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"^training\.show_every: this training has no pictures to show; leave it out$"
+    ):
+        train(tmp_path, Toy(), show_every=2)
+
+
 class Wild(Toy):
     """Its loss is no number in the seventh step."""
 
@@ -367,17 +401,3 @@ def test_a_parameter_outside_the_model_is_a_bug(tmp_path):
     trainee.groups = [*trainee.groups, Group("teacher", [("attention", nn.Parameter(torch.ones(3)))])]
     with pytest.raises(ValueError, match="the parameter attention is in a group, but not in the model"):
         train(tmp_path, trainee)
-
-
-class Counting(Toy):
-    """Hears of the ends of epochs."""
-
-    def ended(self, epochs):
-        self.heard = [*getattr(self, "heard", ()), (epochs, weights(self))]
-
-
-def test_a_trainee_hears_of_the_end_of_every_epoch_with_the_weights_of_then(tmp_path):
-    _, trainee = train(tmp_path / "a", Counting(32), steps=12, schedule="constant")  # four steps an epoch
-    assert [epochs for epochs, _ in trainee.heard] == [1, 2, 3]
-    _, short = train(tmp_path / "b", steps=8, schedule="constant")
-    assert apart(trainee.heard[1][1], weights(short)) == 0 < apart(trainee.heard[0][1], weights(short))

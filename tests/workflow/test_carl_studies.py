@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 from kinoflow import config
 from kinoflow.layout import Layout, index_table
 from kinoflow.runs import Runs
-from kinoflow.tasks.alignment.options import AlignmentTestOptions
+from kinoflow.tasks.alignment.measuring_options import AlignmentTestOptions
 
 STUDIES = ROOT / "workflow" / "studies" / "carl"
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))

@@ -1,6 +1,7 @@
-"""The samples of all processes in each of them: for losses that compare samples with each other."""
+"""What all processes have, in each of them: samples, for losses that compare these with each other; results of shared work."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -8,6 +9,21 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from kinoflow.training.norm import takes_part_only
+
+T, R = TypeVar("T"), TypeVar("R")
+
+
+def spread(items: Sequence[T], work: Callable[[T], R]) -> list[R]:
+    """Return what ``work`` makes of each item: every process works on every so-manieth one, and hears the others' results.
+
+    Called in every process with the same items; results are plain values and arrays. Each waits for the slowest share.
+    """
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return [work(item) for item in items]
+    rank, size = dist.get_rank(), dist.get_world_size()
+    parts: list[list[R]] = [[] for _ in range(size)]
+    dist.all_gather_object(parts, [work(item) for item in items[rank::size]])
+    return [parts[number % size][number // size] for number in range(len(items))]
 
 
 def gathered(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The one training loop: what a room hands over, and what comes back.
+"""The one training loop: from what a room hands over (see `Trainee`) to trained weights and what was recorded.
 
 A step takes a batch of samples (whose order is a permutation of each epoch), cut over processes and micro batches; its
 gradient is that of the mean over the whole batch. Everything random is a function of counters, and all that is not lies
@@ -6,29 +6,28 @@ in the saved state: a training that was killed ends with the same bytes as one t
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import reduce
 from itertools import tee
 from operator import add
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.options import resolved
 from kinoflow.progress import Progress, log
 from kinoflow.training import checkpoint
-from kinoflow.training.devices import arithmetic, device_of, mixed, seed_strays
+from kinoflow.training.devices import arithmetic, device_of, mixed, same_chances, seed_strays
 from kinoflow.training.distributed import Team, team
 from kinoflow.training.draws import Draw, Order
 from kinoflow.training.events import Events
 from kinoflow.training.feed import Micro, batches, micros
 from kinoflow.training.groups import Group
 from kinoflow.training.history import History
-from kinoflow.training.kept import BEST, LAST
+from kinoflow.training.kept import BEST, LAST, numbered
 from kinoflow.training.meter import DivergedError, Meter
 from kinoflow.training.norm import ghost, synchronised
 from kinoflow.training.options import TrainingOptions
@@ -37,61 +36,14 @@ from kinoflow.training.schedule import Plan, base_rate, share
 from kinoflow.training.seeds import name_places, sample_keys, seed_of
 from kinoflow.training.state import State, finite
 from kinoflow.training.stop import Stop, heard
+from kinoflow.training.trainee import Trainee
 from kinoflow.training.update import Update
 
 __all__ = ["Draw", "Group", "Trainee", "fit"]
 
 IN_A_ROW = 10  # skipped steps that end a training
+NOTHING_BEST = "training.keep: best needs a validation, and there is none; take last"
 SLOW = 1.0  # seconds of a step, beside which it costs nothing that processes agree and devices are waited for
-
-
-class Trainee(Protocol):
-    """What a room hands over to be trained. Derive from it: what is optional then has a default.
-
-    While it is trained, ``model`` is on the training's device and in training mode (for `validate`: in eval mode).
-    """
-
-    model: nn.Module
-    groups: Sequence[Group]
-    samples: int  # training samples, numbered from 0
-
-    def load(self, draws: list[Draw]) -> Any:
-        """Return a batch, on the CPU: tensors in dicts, tuples and lists. A pure function of the draws."""
-        ...
-
-    def losses(self, batch: Any) -> Mapping[str, Tensor]:
-        """Return named means over the batch (scalars), weights already in them; their sum is minimised."""
-        ...
-
-    def scores(self, batch: Any) -> Mapping[str, Any]:
-        """Return other means over the batch to be recorded, from the last forward pass: numbers, or scalars on the device."""
-        return {}
-
-    def validate(self) -> Mapping[str, float] | None:
-        """Return numbers of the model as it is; the first decides which weights are best (higher is better).
-
-        Called in every process, without gradients; what the first process returns counts.
-        """
-        return None
-
-    def weigh(self, draws: list[Draw]) -> Mapping[str, float]:
-        """Return what the means over these draws weigh in those over a batch that is cut, by the names of losses and scores.
-
-        Those without a name here weigh as many as there are draws. Asked only where a batch is cut over processes or micro
-        batches; a pure function of the draws, as `load` is.
-        """
-        return {}
-
-    def ended(self, epochs: int) -> None:
-        """Hear that so many epochs are done. Called in the first process alone, with the weights as they are then."""
-
-    def order(self, epoch: int, seed: int) -> Sequence[int] | None:
-        """Return the sample numbers of an epoch, `samples` of them, repeats allowed; None: a permutation."""
-        return None
-
-    def rate(self, step: int, plan: Plan) -> float | None:
-        """Return the learning rate of a step (from 0) as a share of the base rate; None: as the options say."""
-        return None
 
 
 def fit(
@@ -111,10 +63,20 @@ def fit(
     each process calls it alike; the first writes. Raises DataError or ConfigError if the training cannot be run, or
     diverges.
     """
+    _check(trainee, options)
     with team(device) as processes:
         chosen = device_of(device, processes.local)
         with arithmetic(chosen, options.threads), synchronised(trainee.model) if processes.size > 1 else nullcontext():
             return _Training(trainee, options, seed, Path(place), name, chosen, processes, events).run()
+
+
+def _check(trainee: Trainee, options: TrainingOptions) -> None:
+    """Raise ConfigError if the options ask for what this room has not."""
+    validates, show = getattr(trainee, "validates", None), getattr(type(trainee), "show", None)
+    if options.keep == "best" and validates and not validates():
+        raise ConfigError(NOTHING_BEST)
+    if options.show_every and show in (None, Trainee.show):
+        raise ConfigError("training.show_every: this training has no pictures to show; leave it out")
 
 
 class _Training:
@@ -169,6 +131,7 @@ class _Training:
         self.update.train()
         if not self.validated:
             self._record(self._validate())
+            self._show()
         with Progress(self.name, self.plan.steps - start, "steps") if self.team.first else nullcontext() as progress:
             for one, batch in zip(passes, feed, strict=True):
                 self._pass(one, batch)
@@ -209,20 +172,21 @@ class _Training:
         self.done += 1
         plan, options, done = self.plan, self.options, self.done
         row, validation = plan.logs(done, options.log_every), plan.validates(done, options.validate_every)
-        epoch = done % plan.per_epoch == 0
+        epoch, numbers = done % plan.per_epoch == 0, plan.comes(done, options.checkpoint_every)
         asked = self.team.size == 1 and stop.asks  # several processes agree on that first
-        if not (row or validation or epoch or asked or done % self.every == 0):
+        if not (row or validation or epoch or numbers or self._shows or asked or done % self.every == 0):
             return
         self.meter.read()
         self._count_skipped()
         if epoch:
             self.meter.end_epoch()
-            if self.team.first and (ended := getattr(self.trainee, "ended", None)):
-                ended(done // plan.per_epoch)
+        if numbers and self.team.first:
+            checkpoint.save(self.place / numbered(done // plan.unit, options), self.model, {})
         if validation and done < plan.steps:
             self._give_way(stop)
         if row or validation:
             self._record(self._validate() if validation else {})
+        self._show()
         stopping, late, slow = (
             self.team.any(x, self.device) for x in (stop.signal is not None, stop.late, self._slow())
         )
@@ -285,7 +249,7 @@ class _Training:
         self.update.train()
         if not numbers:
             if self.options.keep == "best":
-                raise ConfigError("training.keep: best needs a validation, and there is none; take last")
+                raise ConfigError(NOTHING_BEST)
             return {}
         if self.team.first:
             said = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
@@ -293,6 +257,22 @@ class _Training:
         if self.history.validated(self.done, numbers) and self.team.first:
             checkpoint.save(self.place / BEST, self.model, {})
         return numbers
+
+    @property
+    def _shows(self) -> bool:
+        """Whether pictures are due after the last step."""
+        every = self.options.show_every
+        return every is not None and self.plan.validates(self.done, every)
+
+    def _show(self) -> None:
+        """Write pictures where some are due; weights and random states stay as they are."""
+        show = getattr(self.trainee, "show", None)
+        if not (show and self._shows and self.events.folder):
+            return
+        self.model.eval()
+        with torch.no_grad(), same_chances(self.device):
+            self.events.show(self.done, show(self.done))
+        self.update.train()
 
     def _save(self, validated: bool = True) -> None:
         if not finite(self.update.trained):
@@ -320,7 +300,7 @@ class _Training:
         self.skipped = int(self.update.skipped[0])
         self.meter.resume(state["meter"])
         self.history.rows, self.history.best = state["rows"], state["best"]
-        self.events.write(self.history.rows)
+        self.events.resume(self.history.rows, self.done if self.validated else self.done - 1)
         if self.team.first:
             log.info("%s: continues after step %d of %d", self.name, self.done, self.plan.steps)
 
@@ -341,9 +321,16 @@ class _Training:
         kept = f"; the state before it stays in {self.state.path}" if self.state.path.exists() else ""
         return f"{lower}, or {clip}{exact}{kept}"
 
+    def _undecided(self) -> str:
+        rows = [[key for key in row if key.startswith("validation/")] for row in self.history.rows]
+        name = next((keys[0].partition("/")[2] for keys in rows if keys), "validation")
+        return f"training.keep: best goes by {name}, which is not a number in any validation; take last"
+
     def _keep(self) -> None:
         """Leave the weights to keep in the model, and the others in the work folder."""
         if self.options.keep == "best":
+            if not self.history.best:
+                raise DataError(f"{self.name}: {self._undecided()}")
             if self.team.first:
                 checkpoint.save(self.place / LAST, self.model, {})
             self.team.wait()  # for the first process to have written them

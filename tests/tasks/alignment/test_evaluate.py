@@ -23,8 +23,8 @@ from kinoflow.store.tables import Segment, Video, read_csv
 from kinoflow.tasks.alignment.embed import Trained, alignment_embed, read_checkpoint, untrained
 from kinoflow.tasks.alignment.evaluate import alignment_evaluate
 from kinoflow.tasks.alignment.measures import Side, headlines, mean, measures, over, tau_by_clip
+from kinoflow.tasks.alignment.measuring_options import AlignmentTestOptions
 from kinoflow.tasks.alignment.model import build
-from kinoflow.tasks.alignment.options import AlignmentTestOptions
 from kinoflow.training import checkpoint
 
 

@@ -11,8 +11,8 @@ from kinoflow.store import shards
 from kinoflow.store.shards import Shard
 from kinoflow.tasks.alignment.embed import Trained, alignment_embed
 from kinoflow.tasks.alignment.extract import alignment_features
+from kinoflow.tasks.alignment.measuring_options import AlignmentTestOptions
 from kinoflow.tasks.alignment.model import build
-from kinoflow.tasks.alignment.options import AlignmentTestOptions
 from kinoflow.training import checkpoint
 
 

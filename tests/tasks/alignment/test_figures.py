@@ -13,13 +13,14 @@ from kinoflow.media.demux import opened
 from kinoflow.report import section as sections
 from kinoflow.report import style
 from kinoflow.report.section import Callout, Figure, Table, Text, Video
-from kinoflow.tasks.alignment import data, results, showcase, training_views
+from kinoflow.tasks.alignment import data, results, showcase, shown, training_views
 from kinoflow.tasks.alignment.augment import vary
 from kinoflow.tasks.alignment.comparison import told
 from kinoflow.tasks.alignment.data import Clip
 from kinoflow.tasks.alignment.evaluate import alignment_evaluate
 from kinoflow.tasks.alignment.figures import alignment_section
-from kinoflow.tasks.alignment.options import AlignmentSectionOptions, AlignmentTestOptions
+from kinoflow.tasks.alignment.measuring_options import AlignmentTestOptions
+from kinoflow.tasks.alignment.options import AlignmentSectionOptions
 from kinoflow.tasks.alignment.panes import Shown, montage
 
 
@@ -150,7 +151,7 @@ def test_views_are_shown_as_training_varies_them(discs):
     frames = source.frames(clip.video, np.arange(5))
     plain = wanted.augment.model_copy(update={"values": "plain"})
     expected = vary(torch.from_numpy(np.ascontiguousarray(frames)), plain, rng[0]).permute(0, 2, 3, 1) * 0.226 + 0.45
-    found = training_views.varied(frames, plain, rng[1])
+    found = shown.varied(frames, plain, rng[1])
     assert np.abs(found - 255 * expected.numpy()).max() <= 0.51
 
 

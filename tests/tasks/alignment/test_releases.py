@@ -22,7 +22,7 @@ from kinoflow.media.options import ProbeOptions
 from kinoflow.media.probe import probe
 from kinoflow.tasks.alignment.embed import read_checkpoint
 from kinoflow.tasks.alignment.evaluate import alignment_evaluate
-from kinoflow.tasks.alignment.options import AlignmentTestOptions
+from kinoflow.tasks.alignment.measuring_options import AlignmentTestOptions
 from kinoflow.tasks.alignment.train import alignment_train
 
 

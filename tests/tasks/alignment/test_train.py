@@ -8,22 +8,28 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests.tasks import killed, together
 from tests.tasks.alignment import discs as tiny
 from tests.tasks.alignment.discs import options
+from tests.training.conftest import in_team
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.features.arithmetic import Arithmetic
+from kinoflow.media.write import write_video
 from kinoflow.options import resolved
 from kinoflow.store import shards, tables
 from kinoflow.store.tables import Segment
-from kinoflow.tasks.alignment import data
+from kinoflow.tasks.alignment import data, shown
 from kinoflow.tasks.alignment import train as stage
-from kinoflow.tasks.alignment.embed import Trained, read_checkpoint
+from kinoflow.tasks.alignment.embed import Embedder, Trained, read_checkpoint
 from kinoflow.tasks.alignment.model import build
-from kinoflow.tasks.alignment.options import AlignmentOptions
-from kinoflow.tasks.alignment.train import ViewTraining, labels_seen, planned
+from kinoflow.tasks.alignment.options import AlignmentOptions, AlignOptions
+from kinoflow.tasks.alignment.predict import align
+from kinoflow.tasks.alignment.train import labels_seen, planned
+from kinoflow.tasks.alignment.trainee import ViewTraining
 from kinoflow.training import checkpoint
+from kinoflow.training.distributed import team
 from kinoflow.training.draws import Draw
 
 FEW = 2  # steps where nothing need be learned
@@ -107,6 +113,80 @@ def test_validation_measures_on_demand_all_that_tests_measure(train, tmp_path):
     assert next(iter(found)) == "retrieval_3" and np.isfinite(list(found.values())).all()
 
 
+def validated(discs, folder, wanted):
+    """What a process validates; the clips that it embeds go into a file of its own."""
+    training = training_of(discs, wanted)
+    training.how = Arithmetic(torch.device("cpu"))
+    training.model.eval()
+    embedded, whole = [], Embedder.embedding
+    with pytest.MonkeyPatch.context() as patched, team("cpu") as processes, torch.no_grad():
+        patched.setattr(Embedder, "embedding", lambda self, clip: embedded.append(clip.name) or whole(self, clip))
+        found = training.validate()
+    result = {"numbers": list(found.items()), "embedded": embedded}
+    (folder / f"{processes.rank}-{processes.size}.json").write_text(json.dumps(result))
+
+
+@pytest.mark.parametrize("algorithm", ["scl", "classification"])
+def test_processes_share_a_validation_and_tell_the_numbers_of_one(discs, tmp_path, port, algorithm):
+    validation = {"tasks": ["kendalls_tau", "retrieval", "classification"], "fractions": [1.0]}
+    more = {"sampling": {"views": 1}} if algorithm == "classification" else {}
+    wanted = options(
+        FEW, validate_on=["test"], validation=validation, algorithm=algorithm, training={"batch": 2}, **more
+    )
+    validated(discs, tmp_path, wanted)
+    assert in_team(2, port, validated, discs, tmp_path, wanted) == [0, 0]
+    alone, first, second = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("0-1", "0-2", "1-2"))
+    assert first["numbers"] == second["numbers"] == alone["numbers"]
+    assert (first["embedded"], second["embedded"]) == (alone["embedded"][::2], alone["embedded"][1::2])
+    assert len(alone["embedded"]) == 12
+
+
+def test_the_similarity_of_two_clips_and_the_views_of_one_are_shown(discs):
+    training = training_of(discs, options(validate_on=["test"], network={"normalise": False}, sampling={"frames": 40}))
+    training.how = Arithmetic(torch.device("cpu"))
+    training.model.eval()
+    with torch.no_grad():
+        found, later = training.show(5), training.show(6)
+        a, b = training.plan.validation[:2]
+        embedder = Embedder(training.trained, training.options.validation, training.source, training.how, "")
+        x, y = (embedder.embedding(clip).astype(float) for clip in (a, b))
+    clip = training.plan.clips[0]
+    assert [*found] == [f"similarity/{a.name} to {b.name}", f"views/{clip.name}/1", f"views/{clip.name}/2"]
+    weights = np.exp(-np.square(y[:, None] - x[None]).sum(2))  # keys down, queries across; t = 1 without a norm
+    weights /= weights.sum(0)
+    picture, view = [*found.values()][:2]
+    np.testing.assert_allclose(picture[..., 1], 255 * (1 - weights / weights.max()), atol=0.51)
+    assert view.shape == (40, tiny.SIDE, tiny.SIDE, 3) and view.dtype == np.uint8
+    length = (view.reshape(40, -1).max(1) > 0).sum()
+    assert 0 < length < 40 and not view[length:].any()  # padding is black, and comes last
+    assert np.array_equal(picture, next(iter(later.values()))) and not np.array_equal(view, [*later.values()][1])
+
+
+def test_all_pairs_of_fourteen_clips_are_shown_and_thinned_to_what_can_be_seen():
+    clips = [data.Clip(f"{n}", f"{n}", 0, np.arange(4.0), ("",) * 4) for n in range(15)]
+    assert {name: len(own) for name, own in shown.compared(clips).items()} == {"": 2}
+    assert [*shown.compared(clips[:1])] == [""] and shown.compared([]) == {}
+    rng = np.random.default_rng(0)
+    vectors = {clip.name: rng.normal(size=(700 if clip.name == "3" else 4, 2)) for clip in clips}
+    found = shown.similarities(shown.compared(clips[1:]), vectors, True)
+    assert len(found) == 14 * 13
+    assert found["similarity/3 to 4"].shape == (4, 350, 3) and found["similarity/4 to 3"].shape == (350, 4, 3)
+    assert shown.similarities(shown.compared(clips[:1]), vectors, True) == {}
+    sets = [replace(clip, set=clip.name[:1]) for clip in clips[:3]] + [replace(clips[3], set="2")]
+    assert [*shown.similarities(shown.compared(sets), vectors, True)] == ["similarity/2/2 to 3"]
+
+
+def test_pictures_change_nothing_of_what_is_learnt_and_stand_in_the_events_file(train, tmp_path):
+    more = {"validate_on": ["test"]}
+    plain = train(tmp_path / "plain", options(FEW, **more))
+    seen = train(tmp_path / "seen", options(FEW, **more, training={"show_every": 1}))
+    ours, theirs = load_file(plain), load_file(seen)
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    found = EventAccumulator(str(tmp_path / "seen" / "events"), {"images": 0}).Reload()
+    assert {name.partition("/")[0] for name in found.Tags()["images"]} == {"similarity", "views"}
+    assert all([image.step for image in found.Images(name)] == [1, 2] for name in found.Tags()["images"])
+
+
 def test_the_validation_loss_is_that_of_all_clips_the_last_ones_too(discs):
     training = training_of(discs, options(training={"batch": 2}))
     training.how = Arithmetic(torch.device("cpu"))
@@ -163,6 +243,24 @@ def test_a_killed_training_continues_to_the_same_bytes(discs, train, tmp_path):
     words += ["--place", tmp_path / ".work", "--options", resolved(wanted), "--seed", 0, "--dataset", "discs"]
     words += ["--device", "cpu", "--code", "test"]
     killed.ends_alike(words, tmp_path, expected)
+
+
+def test_weights_of_epochs_are_checkpoints_as_any_other(train, tmp_path):
+    steady = {"schedule": "constant", "steps": None}
+    long = train(tmp_path / "long", options(training=steady | {"epochs": 4, "checkpoint_every": 2}))
+    short = train(tmp_path / "short", options(training=steady | {"epochs": 2}))
+    copies = long.parent / "checkpoints"
+    assert sorted(path.name for path in copies.iterdir()) == ["epoch_00002.safetensors", "epoch_00004.safetensors"]
+    copy, wanted = (load_file(path) for path in (copies / "epoch_00002.safetensors", short))
+    assert all(np.array_equal(copy[name], wanted[name]) for name in wanted)
+    assert (copies / "epoch_00004.safetensors").read_bytes() == long.read_bytes()
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        write_video(tmp_path / f"{name}.mp4", rng.integers(0, 256, (5, 32, 32, 3), np.uint8), 10)
+    align(
+        [tmp_path / "a.mp4", tmp_path / "b.mp4"], copies / "epoch_00002.safetensors", AlignOptions(), tmp_path / "m.csv"
+    )
+    assert len(rows(tmp_path / "m.csv")) == 5
 
 
 @pytest.mark.parametrize("algorithm", ["scl", "tcc", "classification"])

@@ -21,6 +21,7 @@ from kinoflow.tasks.recognition.inputs import (
     prepare_training,
     prepare_validation,
     short_side,
+    shown,
 )
 from kinoflow.tasks.recognition.options import InputOptions, RecognitionOptions
 
@@ -348,3 +349,24 @@ def test_ten_crops_are_refused_in_one_sentence_where_mirroring_is_forbidden():
 def test_frames_of_the_wrong_kind_are_refused(kind, other):
     with pytest.raises(DataError, match=f"input.kind: {kind} is made of frames with"):
         prepare_validation(clip(kind_of(other)), kind_of(kind))
+
+
+# ---------------------------------------------------------------- what people see of it
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "bn_inception"])
+@pytest.mark.parametrize("kind", PLANES)
+def test_what_the_network_is_shown_is_seen_as_the_frames_were(kind, backbone):
+    options = kind_of(kind, 20, augment={"flip": False, "contrast": 0, "brightness": 0, "gain": 0}, backbone=backbone)
+    frames = clip(options, 20, 20)
+    planes = prepare_training(frames, options, False, np.random.default_rng(0))
+    flat = frames.reshape(-1, *frames.shape[2:])
+    expected = {
+        "rgb": flat,
+        "gray": np.stack([luma(flat)] * 3, -1) if frames.shape[-1] == 3 else None,
+        "flow": np.concatenate([flat, np.full_like(flat[..., :1], 128)], -1),
+        "difference": 127.5 + np.diff(frames.astype(float), axis=1).reshape(-1, *frames.shape[2:]) / 2,
+    }[kind]
+    found = shown(planes, options)
+    assert found.dtype == np.uint8
+    np.testing.assert_allclose(found, expected, atol=0.51)

@@ -1,13 +1,16 @@
 """Training on real videos, as a stage."""
 
 import csv
+import io
 import json
 import time
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests.conftest import ROOT
 from tests.tasks import killed, together
 from tests.tasks.recognition.bars import SIDE, options
@@ -88,6 +91,17 @@ def test_the_best_weights_lie_beside_the_last_where_there_is_a_validation(train,
         one, other = load_file(one), load_file(other)
         assert all(np.array_equal(one[name], other[name]) for name in one)
     assert read_checkpoint(last.with_name("best.safetensors")).heads == read_checkpoint(last).heads
+
+
+def test_clips_are_shown_as_they_are_varied(train, tmp_path):
+    seen = train(tmp_path, options(FEW, training={"steps": 2, "show_every": 1}))
+    found = EventAccumulator(str(seen.parent / "events"), {"images": 0}).Reload()
+    names = found.Tags()["images"]
+    assert len(names) == 4 and all(name.startswith("clips/") for name in names)
+    one, two = found.Images(names[0])
+    assert (one.step, two.step) == (1, 2) and one.encoded_image_string != two.encoded_image_string
+    with Image.open(io.BytesIO(one.encoded_image_string)) as picture:
+        assert picture.format == "GIF"
 
 
 def test_the_folder_of_the_state_is_gone_in_the_end(tsm):

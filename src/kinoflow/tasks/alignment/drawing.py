@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 ACROSS = 3  # panels in a row
 
-TEMPERATURE = {True: 0.1, False: 1.0}  # of the picture of similarities, for vectors of length 1 or not
-
 
 def matches(names: Sequence[str], times: Sequence[np.ndarray], keys: Sequence[np.ndarray]) -> str:
     """Return SVG text: for the first video's frames the time of the frame that each other video shows with it.

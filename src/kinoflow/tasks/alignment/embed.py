@@ -23,8 +23,9 @@ from kinoflow.store.files import key_of, sha256_of
 from kinoflow.tasks.alignment import data
 from kinoflow.tasks.alignment.augment import prepare
 from kinoflow.tasks.alignment.data import Clip, Sources
+from kinoflow.tasks.alignment.measuring_options import AlignmentTestOptions, MeasuringOptions
 from kinoflow.tasks.alignment.model import Aligner, build, video_embedding
-from kinoflow.tasks.alignment.options import AlignmentOptions, AlignmentTestOptions, MeasuringOptions
+from kinoflow.tasks.alignment.options import AlignmentOptions
 from kinoflow.tasks.alignment.weights import begin
 from kinoflow.training import checkpoint
 from kinoflow.training.devices import device_of

@@ -9,9 +9,15 @@ import numpy as np
 from kinoflow.metrics import alignment as metrics
 from kinoflow.metrics.linear_probe import linear_probe
 from kinoflow.progress import log
-from kinoflow.tasks.alignment.options import MeasuringOptions
+from kinoflow.tasks.alignment.measuring_options import MeasuringOptions
 
 Numbers = dict[str, Any]  # numbers below texts
+TEMPERATURE = {True: 0.1, False: 1.0}  # of the picture of similarities, for vectors of length 1 or not
+
+
+def similarity(x: np.ndarray, y: np.ndarray, normalised: bool, distance: str = "sqeuclidean") -> np.ndarray:
+    """Return the picture of how near frames y (m, D) are to frames x (n, D): (m, n), columns sum to 1, as published."""
+    return metrics.soft_neighbours(x, y, TEMPERATURE[normalised], distance)
 
 
 @dataclass(frozen=True)

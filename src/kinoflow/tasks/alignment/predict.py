@@ -14,7 +14,7 @@ from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.media.options import FramesOptions
 from kinoflow.media.reading import Videos
 from kinoflow.media.write import write_video
-from kinoflow.metrics.alignment import prepared, soft_neighbours
+from kinoflow.metrics.alignment import prepared
 from kinoflow.options import resolved
 from kinoflow.progress import Progress, log
 from kinoflow.stage import In, Out, State
@@ -26,7 +26,9 @@ from kinoflow.tasks.alignment.data import Clip, Sources, decoding
 from kinoflow.tasks.alignment.dtw import align as aligned
 from kinoflow.tasks.alignment.dtw import distances, dtw
 from kinoflow.tasks.alignment.embed import Embedder, Trained, read_checkpoint, run_name
-from kinoflow.tasks.alignment.options import AlignmentTestOptions, AlignOptions
+from kinoflow.tasks.alignment.measures import similarity
+from kinoflow.tasks.alignment.measuring_options import AlignmentTestOptions
+from kinoflow.tasks.alignment.options import AlignOptions
 from kinoflow.tasks.alignment.panes import Shown, film, fps_of
 from kinoflow.training.devices import device_of
 
@@ -207,8 +209,8 @@ class Reader:
 
     def likeness(self, query: Film, other: Film, key: np.ndarray) -> drawing.Likeness:
         """Return how near a video's frames are to the first one's, and what they were aligned by."""
-        options, temperature = self.options, drawing.TEMPERATURE[self.normalised]
-        picture = soft_neighbours(query.vectors, other.vectors, temperature, options.distance)
+        options = self.options
+        picture = similarity(query.vectors, other.vectors, self.normalised, options.distance)
         names, times = (query.name, other.name), (query.times, other.times)
         if options.how == "nearest":
             return drawing.Likeness(picture, names, times, (np.arange(len(key)), key), "nearest frame")

@@ -9,12 +9,13 @@ import numpy as np
 
 from kinoflow.datasets.contact_sheet import Strip, compose
 from kinoflow.media.sample import evenly
-from kinoflow.metrics.alignment import pairwise_tau, prepared, soft_neighbours
+from kinoflow.metrics.alignment import pairwise_tau, prepared
 from kinoflow.report.section import MAX_VIDEO, Block, Figure, Heading, Text, Video
 from kinoflow.store.shards import Shard
 from kinoflow.tasks.alignment import drawing
 from kinoflow.tasks.alignment.data import Clip, Source
 from kinoflow.tasks.alignment.dtw import align, distances, dtw
+from kinoflow.tasks.alignment.measures import similarity
 from kinoflow.tasks.alignment.panes import Shown, film, fps_of
 
 CANDIDATES = 30  # clips among which the pair is chosen
@@ -73,7 +74,7 @@ def blocks(example: Example, source: Source | None, normalised: bool, who: str, 
 
 def _matrix(example: Example, i: int, j: int, normalised: bool, who: str) -> Figure:
     x, y = example.vectors[i], example.vectors[j]
-    picture = soft_neighbours(x, y, drawing.TEMPERATURE[normalised])
+    picture = similarity(x, y, normalised)
     path = dtw(distances(x, y))
     clips = example.clips[i], example.clips[j]
     svg = drawing.similarity(

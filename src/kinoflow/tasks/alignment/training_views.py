@@ -8,10 +8,11 @@ import numpy as np
 
 from kinoflow.report.section import Block, Heading, Video
 from kinoflow.tasks.alignment.data import Clip, Source
-from kinoflow.tasks.alignment.options import AlignmentOptions, VaryOptions
+from kinoflow.tasks.alignment.options import AlignmentOptions
 from kinoflow.tasks.alignment.panes import Shown, fps_of
-from kinoflow.tasks.alignment.sampling import View, views
+from kinoflow.tasks.alignment.sampling import View
 from kinoflow.tasks.alignment.showcase import HEIGHT, encoded
+from kinoflow.tasks.alignment.shown import pictures
 
 
 def blocks(clips: Sequence[Clip], source: Source, options: AlignmentOptions, mirror: bool, who: str) -> list[Block]:
@@ -24,30 +25,16 @@ def blocks(clips: Sequence[Clip], source: Source, options: AlignmentOptions, mir
         return []
     rng = np.random.default_rng(zlib.crc32(os.fsencode(clip.name)))
     augment = options.augment.model_copy(update={"flip": options.augment.flip and mirror})
-    drawn = views(clip.frames, options.sampling, rng)
-    panes = [_pane(f"view {number}", clip, view, source, augment, rng) for number, view in enumerate(drawn, 1)]
+    drawn = pictures(clip, source, options, augment, rng)
+    panes = [_pane(f"view {number}", clip, view, x) for number, (view, x) in enumerate(drawn, 1)]
     mp4 = encoded(panes, HEIGHT, fps_of(clip.times))
     if not mp4:
         return []
     caption = f"Frames of {clip.name} as {who} is shown them in training: drawn from the clip, varied by one draw for each view."
-    caption += " Black: padding." if any((view.mask == 0).any() for view in drawn) else ""
+    caption += " Black: padding." if any((view.mask == 0).any() for view, _ in drawn) else ""
     said = f"{len(panes)} views of a training clip" if len(panes) > 1 else "A view of a training clip"
     return [Heading("What training shows"), Video(mp4, said, caption)]
 
 
-def _pane(name: str, clip: Clip, view: View, source: Source, augment: VaryOptions, rng: np.random.Generator) -> Shown:
-    pictures = varied(source.frames(clip.video, clip.first + view.chosen), augment, rng)
-    pictures[view.mask == 0] = 0
-    return Shown(name, lambda numbers: pictures[numbers], np.arange(len(pictures)), clip.times[view.chosen])
-
-
-def varied(frames: np.ndarray, options: VaryOptions, rng: np.random.Generator) -> np.ndarray:
-    """Vary frames (n, H, W, 3) uint8 by one draw, as `augment.vary` does, but for the scale of values: (n, S, S, 3) uint8."""
-    import torch
-
-    from kinoflow.tasks.alignment.augment import cut, draw, recolour
-
-    variation = draw(*frames.shape[1:3], options, rng)
-    tensors = torch.from_numpy(np.ascontiguousarray(frames))
-    x = recolour(cut(tensors, variation.box, variation.mirrored, options.size), variation)
-    return x.clamp(0, 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+def _pane(name: str, clip: Clip, view: View, x: np.ndarray) -> Shown:
+    return Shown(name, lambda numbers: x[numbers], np.arange(len(x)), clip.times[view.chosen])

@@ -199,3 +199,22 @@ def _change(frames: np.ndarray, kind: str, colour: Colour) -> tuple[np.ndarray |
         return colour.contrast, 0.0
     mean = frames.sum() / frames.size / 255 if colour.contrast != 1 else 0.0
     return colour.contrast * gains, (mean * (1 - colour.contrast) + colour.brightness) * gains
+
+
+def shown(planes: np.ndarray, options: RecognitionOptions) -> np.ndarray:
+    """Return what people see of planes (T, c, S, S), as pictures (n, S, S, 3) uint8: T, or for each segment as many as it has.
+
+    Of flow, x is red, y is green, and gray is no motion; of differences, gray is none.
+    """
+    kind, backbone = options.input.kind, options.network.backbone
+    mean, deviation = normalisation(options.input, len(planes), backbone)
+    x = planes * deviation[..., None, None] + mean[..., None, None]  # shares of white
+    x = x / 2 + 0.5 if kind == "difference" else x
+    x = x.reshape(-1, {"gray": 1, "flow": 2}.get(kind, 3), *x.shape[2:])  # (n, C, S, S)
+    if kind == "gray":
+        x = x.repeat(3, axis=1)
+    elif kind == "flow":
+        x = np.concatenate([x, np.full_like(x[:, :1], 128 / 255)], axis=1)
+    elif backbone == "bn_inception":
+        x = x[:, ::-1]
+    return np.rint(255 * x.clip(0, 1)).astype(np.uint8).transpose(0, 2, 3, 1)

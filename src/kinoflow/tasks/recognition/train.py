@@ -12,12 +12,13 @@ from torch import Tensor
 from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.media.options import FramesOptions
 from kinoflow.media.reading import Source
+from kinoflow.media.sample import evenly
 from kinoflow.options import resolved
 from kinoflow.stage import Folder, In, Out, State
 from kinoflow.tasks.recognition import data, sampling, tuning
 from kinoflow.tasks.recognition.data import Clip
 from kinoflow.tasks.recognition.groups import policy
-from kinoflow.tasks.recognition.inputs import channels, check_crops, prepare_training
+from kinoflow.tasks.recognition.inputs import channels, check_crops, prepare_training, shown
 from kinoflow.tasks.recognition.loss import head_losses
 from kinoflow.tasks.recognition.measures import check_groups
 from kinoflow.tasks.recognition.model import Recogniser, channels_last
@@ -32,6 +33,8 @@ from kinoflow.training.loop import Draw, Trainee, fit
 from kinoflow.training.workplace import workplace
 
 TESTING = ("test", "test_on")  # options that change nothing of the training
+CLIPS_SHOWN = 4  # training clips that TensorBoard shows
+SHOWN = 5  # the seed of what it shows
 
 
 def recognition_train(
@@ -189,6 +192,16 @@ class ClipTraining(Trainee):
     def scores(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Return each head's share of clips told right in the last forward pass."""
         return {f"{head}_top1": _right(scores, batch["targets"][head]) for head, scores in self.said.items()}
+
+    def validates(self) -> bool:
+        """Whether there are validation clips."""
+        return bool(self.plan.validation)
+
+    def show(self, step: int) -> dict[str, np.ndarray]:
+        """Return the frames of some training clips as the network is shown them, varied anew at every step."""
+        some = evenly(self.samples, min(CLIPS_SHOWN, self.samples)).tolist()
+        numbers = {self.plan.clips[i].segment: self._clip(Draw(i, step, 0, SHOWN)) for i in some}
+        return {f"clips/{name}": shown(x, self.trained.options) for name, x in numbers.items()}
 
     def validate(self) -> dict[str, float] | None:
         """Return each head's share of validation clips told right, by one view of each: the centre of the picture."""

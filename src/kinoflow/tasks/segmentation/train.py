@@ -290,6 +290,10 @@ class StepTraining(Trainee):
         """Take note of the gradient's norm: here all of a step's passes are done, and nothing has been clipped."""
         self.norm = float(norm_of([p.grad for p in self.model.parameters() if p.grad is not None]))
 
+    def validates(self) -> bool:
+        """Whether there are validation videos; the followed ones choose nothing."""
+        return bool(self.parts.validation)
+
     def validate(self) -> dict[str, float] | None:
         """Return the likelihood of the validation videos, the norm of the last gradient, the likelihood of followed videos.
 
@@ -299,8 +303,6 @@ class StepTraining(Trainee):
         log.info("%s: %.1f videos a second", self.name, self.seen / max(1e-9, now - self.since))
         found, followed = self.likelihoods()
         self.seen, self.since = 0, time.monotonic()
-        if not found and self.options.training.keep == "best":
-            return None
         return found | {"gradient_norm": self.norm} | {f"{FOLLOWED}_{name}": value for name, value in followed.items()}
 
     def likelihoods(self) -> tuple[dict[str, float], dict[str, float]]:
