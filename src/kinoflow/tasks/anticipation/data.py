@@ -22,7 +22,6 @@ from kinoflow.tasks.anticipation.sources import Files, Labels, Lmdb, Pictures, S
 from kinoflow.tasks.anticipation.windows import NONE
 
 REMEMBERED = 256_000_000  # bytes of samples that are kept in memory
-HEADS = ("action", "verb", "noun")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kinoflow.datasets.actions import Classes
+from kinoflow.datasets.actions import Classes, classes_of
 from kinoflow.errors import DataError
 from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.features.origin import Origin
@@ -79,13 +79,6 @@ def read_checkpoint(path: Path) -> Trained:
         origin=Origin.from_about(about["origin"], str(path)),
         seed=about["seed"],
     )
-
-
-def classes_of(values: dict[str, Any]) -> Classes:
-    """Return the table of classes that a checkpoint holds as JSON values."""
-    many = {name: tuple(numbers) for name, numbers in values["many_shot"].items()}
-    plain = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items() if key != "many_shot"}
-    return Classes(**plain, many_shot=many)
 
 
 def run_name(model: Path) -> str:
