@@ -52,6 +52,10 @@ def test_copies_lie_beside_the_checkpoint_and_are_found_there(weights, basis, tm
     copy_beside(tmp_path / "run/model.safetensors", file, components)
     assert origin.weights_file(tmp_path / "run", None).read_bytes() == b"weights"
     assert origin.basis_file(tmp_path / "run").read_bytes() == components.read_bytes()
+    assert (
+        origin.weights_file(tmp_path / "run/checkpoints", None) == tmp_path / "run/extractor.pt"
+    )  # for those of epochs
+    assert origin.basis_file(tmp_path / "run/checkpoints") == tmp_path / "run/basis.safetensors"
     (tmp_path / "run/basis.safetensors").write_bytes(b"others")
     with pytest.raises(DataError, match="these are other components"):
         origin.basis_file(tmp_path / "run")

@@ -367,17 +367,3 @@ def test_a_parameter_outside_the_model_is_a_bug(tmp_path):
     trainee.groups = [*trainee.groups, Group("teacher", [("attention", nn.Parameter(torch.ones(3)))])]
     with pytest.raises(ValueError, match="the parameter attention is in a group, but not in the model"):
         train(tmp_path, trainee)
-
-
-class Counting(Toy):
-    """Hears of the ends of epochs."""
-
-    def ended(self, epochs):
-        self.heard = [*getattr(self, "heard", ()), (epochs, weights(self))]
-
-
-def test_a_trainee_hears_of_the_end_of_every_epoch_with_the_weights_of_then(tmp_path):
-    _, trainee = train(tmp_path / "a", Counting(32), steps=12, schedule="constant")  # four steps an epoch
-    assert [epochs for epochs, _ in trainee.heard] == [1, 2, 3]
-    _, short = train(tmp_path / "b", steps=8, schedule="constant")
-    assert apart(trainee.heard[1][1], weights(short)) == 0 < apart(trainee.heard[0][1], weights(short))

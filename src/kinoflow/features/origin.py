@@ -16,6 +16,7 @@ from kinoflow.media.options import FramesOptions
 from kinoflow.options import check
 from kinoflow.store.files import parse_json, sha256_of, write_bytes
 from kinoflow.store.shards import Shard
+from kinoflow.training.options import CHECKPOINTS
 
 DRAWN = "drawn"  # in place of the checksum of weights
 
@@ -105,7 +106,7 @@ class Origin:
         wanted = self.attrs.get("weights", DRAWN)
         if wanted == DRAWN:
             return None
-        file = given or (folder / self.weights if self.weights else None)
+        file = given or (_beside(folder, self.weights) if self.weights else None)
         if file is None or not file.exists():
             raise ConfigError(
                 "the features were made with weights that are not beside the checkpoint: give by --weights the file whose"
@@ -119,7 +120,7 @@ class Origin:
 
     def basis_file(self, folder: Path) -> Path:
         """Return the file of the components; ConfigError or DataError if it is not there, or is another one."""
-        file = folder / (self.basis or "basis.safetensors")
+        file = _beside(folder, self.basis or "basis.safetensors")
         if not file.exists():
             raise ConfigError(
                 "the features are reduced, and their components are not beside the checkpoint: put basis.safetensors of the PCA"
@@ -128,6 +129,11 @@ class Origin:
         if self.basis_hash and sha256_of(file) != self.basis_hash:
             raise DataError(f"{file}: these are other components than those that the features were reduced to")
         return file
+
+
+def _beside(folder: Path, name: str) -> Path:
+    """Return the path of a file beside a checkpoint; those of epochs lie one folder below it."""
+    return (folder.parent if folder.name == CHECKPOINTS else folder) / name
 
 
 def _check_basis(basis: Path, attrs: dict[str, Any]) -> None:

@@ -1,9 +1,11 @@
 """Where and how a training computes: device, threads, deterministic kernels, mixed precision."""
 
+import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 
 from kinoflow.errors import ConfigError
@@ -48,13 +50,29 @@ def arithmetic(device: torch.device, threads: int) -> Iterator[None]:
     if device.type == "cpu":  # on CUDA some operations have no such algorithm
         torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would load torch's compiler
     try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with _forked(device):
             with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
                 yield
     finally:
         torch.set_deterministic_debug_mode(strict)
         torch.utils.deterministic.fill_uninitialized_memory = filled
         torch.set_num_threads(before)
+
+
+def _forked(device: torch.device) -> AbstractContextManager[None]:
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+@contextmanager
+def same_chances(device: torch.device) -> Iterator[None]:
+    """Leave all global random states, those of torch, numpy and Python, as they were before the block."""
+    legacy, plain = np.random.get_state(), random.getstate()
+    try:
+        with _forked(device):
+            yield
+    finally:
+        np.random.set_state(legacy)
+        random.setstate(plain)
 
 
 def seed_strays(device: torch.device, seed: int) -> None:

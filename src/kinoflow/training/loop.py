@@ -14,6 +14,7 @@ from operator import add
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,14 +22,14 @@ from kinoflow.errors import ConfigError, DataError
 from kinoflow.options import resolved
 from kinoflow.progress import Progress, log
 from kinoflow.training import checkpoint
-from kinoflow.training.devices import arithmetic, device_of, mixed, seed_strays
+from kinoflow.training.devices import arithmetic, device_of, mixed, same_chances, seed_strays
 from kinoflow.training.distributed import Team, team
 from kinoflow.training.draws import Draw, Order
 from kinoflow.training.events import Events
 from kinoflow.training.feed import Micro, batches, micros
 from kinoflow.training.groups import Group
 from kinoflow.training.history import History
-from kinoflow.training.kept import BEST, LAST
+from kinoflow.training.kept import BEST, LAST, numbered
 from kinoflow.training.meter import DivergedError, Meter
 from kinoflow.training.norm import ghost, synchronised
 from kinoflow.training.options import TrainingOptions
@@ -74,6 +75,14 @@ class Trainee(Protocol):
         """
         return None
 
+    def show(self, step: int) -> Mapping[str, np.ndarray]:
+        """Return pictures (H, W, 3) and videos (T, H, W, 3), uint8, by name, of what is learnt after so many steps.
+
+        Asked for every `training.show_every` epochs where TensorBoard's file is written, in the first process alone, in eval
+        mode and without gradients. It must not wait for other processes, nor change weights.
+        """
+        return {}
+
     def weigh(self, draws: list[Draw]) -> Mapping[str, float]:
         """Return what the means over these draws weigh in those over a batch that is cut, by the names of losses and scores.
 
@@ -81,9 +90,6 @@ class Trainee(Protocol):
         batches; a pure function of the draws, as `load` is.
         """
         return {}
-
-    def ended(self, epochs: int) -> None:
-        """Hear that so many epochs are done. Called in the first process alone, with the weights as they are then."""
 
     def order(self, epoch: int, seed: int) -> Sequence[int] | None:
         """Return the sample numbers of an epoch, `samples` of them, repeats allowed; None: a permutation."""
@@ -169,6 +175,7 @@ class _Training:
         self.update.train()
         if not self.validated:
             self._record(self._validate())
+            self._show()
         with Progress(self.name, self.plan.steps - start, "steps") if self.team.first else nullcontext() as progress:
             for one, batch in zip(passes, feed, strict=True):
                 self._pass(one, batch)
@@ -209,20 +216,21 @@ class _Training:
         self.done += 1
         plan, options, done = self.plan, self.options, self.done
         row, validation = plan.logs(done, options.log_every), plan.validates(done, options.validate_every)
-        epoch = done % plan.per_epoch == 0
+        epoch, numbers = done % plan.per_epoch == 0, plan.comes(done, options.checkpoint_every)
         asked = self.team.size == 1 and stop.asks  # several processes agree on that first
-        if not (row or validation or epoch or asked or done % self.every == 0):
+        if not (row or validation or epoch or numbers or self._shows or asked or done % self.every == 0):
             return
         self.meter.read()
         self._count_skipped()
         if epoch:
             self.meter.end_epoch()
-            if self.team.first and (ended := getattr(self.trainee, "ended", None)):
-                ended(done // plan.per_epoch)
+        if numbers and self.team.first:
+            checkpoint.save(self.place / numbered(done // plan.unit, options), self.model, {})
         if validation and done < plan.steps:
             self._give_way(stop)
         if row or validation:
             self._record(self._validate() if validation else {})
+        self._show()
         stopping, late, slow = (
             self.team.any(x, self.device) for x in (stop.signal is not None, stop.late, self._slow())
         )
@@ -294,6 +302,22 @@ class _Training:
             checkpoint.save(self.place / BEST, self.model, {})
         return numbers
 
+    @property
+    def _shows(self) -> bool:
+        """Whether pictures are due after the last step."""
+        every = self.options.show_every
+        return every is not None and self.plan.validates(self.done, every)
+
+    def _show(self) -> None:
+        """Write pictures where some are due; weights and random states stay as they are."""
+        show = getattr(self.trainee, "show", None)
+        if not (show and self._shows and self.events.folder):
+            return
+        self.model.eval()
+        with torch.no_grad(), same_chances(self.device):
+            self.events.show(self.done, show(self.done))
+        self.update.train()
+
     def _save(self, validated: bool = True) -> None:
         if not finite(self.update.trained):
             raise DivergedError(f"the weights after step {self.done} are no finite numbers")
@@ -320,7 +344,7 @@ class _Training:
         self.skipped = int(self.update.skipped[0])
         self.meter.resume(state["meter"])
         self.history.rows, self.history.best = state["rows"], state["best"]
-        self.events.write(self.history.rows)
+        self.events.resume(self.history.rows, self.done if self.validated else self.done - 1)
         if self.team.first:
             log.info("%s: continues after step %d of %d", self.name, self.done, self.plan.steps)
 

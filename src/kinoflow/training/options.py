@@ -8,6 +8,7 @@ from kinoflow.options import Options, option
 
 Milestone = Annotated[int, Field(ge=1, le=10**9)]
 LENGTHS = ("steps", "epochs")  # of which one is given
+CHECKPOINTS = "checkpoints"  # the folder, beside model.safetensors, of what checkpoint_every keeps
 
 
 class TrainingOptions(Options):
@@ -91,6 +92,21 @@ class TrainingOptions(Options):
         "the weights that are kept as model.safetensors: at the end, or of the best validation; where there is a validation the"
         " others lie beside it, as best.safetensors or last.safetensors",
         "",
+    )
+    checkpoint_every: int | None = option(
+        None,
+        "also keep the weights after every so many epochs, in checkpoints/epoch_00010.safetensors beside model.safetensors;"
+        " empty: no others",
+        "epochs",
+        ge=1,
+        le=10**9,
+    )
+    show_every: int | None = option(
+        None,
+        "how often pictures and short videos of what is learnt go into TensorBoard's file, besides at the end; empty: never",
+        "epochs",
+        ge=1,
+        le=10**9,
     )
     save_minutes: float = option(
         3.0, "how often the state is saved, so that a killed training continues", "minutes", gt=0, le=1440

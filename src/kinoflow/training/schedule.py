@@ -44,6 +44,10 @@ class Plan:
         """Whether the model is validated when ``done`` steps are done."""
         return done == self.steps or done % (every * self.unit if every else self.per_epoch) == 0
 
+    def comes(self, done: int, every: int | None) -> bool:
+        """Whether what comes every so often (None: never), and not at the end, comes when ``done`` steps are done."""
+        return every is not None and done % (every * self.unit) == 0
+
     def logs(self, done: int, every: int | None) -> bool:
         """Whether the history gets a row when ``done`` steps are done."""
         return done == self.steps or done % (every or self.per_epoch) == 0

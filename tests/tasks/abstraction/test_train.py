@@ -216,15 +216,12 @@ def test_lines_are_written_beside_the_checkpoint_under_the_published_name(toy, t
 @pytest.mark.parametrize("kind", ["sam", "classifier"])
 def test_numbered_copies_are_the_checkpoints_of_shorter_trainings(toy, tmp_path, kind):
     constant = {"steps": None, "batch": 150, "schedule": "constant", "weight_decay": 0.0}  # two steps an epoch
-    wanted = toys.options(network={"kind": kind}, copy_every=2, training=constant | {"epochs": 4})
+    wanted = toys.options(network={"kind": kind}, training=constant | {"epochs": 4, "checkpoint_every": 2})
     toys.train(toy, tmp_path / "long", wanted)
-    assert sorted(path.name for path in (tmp_path / "long").glob("model*")) == [
-        "model.safetensors",
-        "model_epoch_2.safetensors",
-        "model_epoch_4.safetensors",
-    ]
+    copies = tmp_path / "long" / "checkpoints"
+    assert sorted(path.name for path in copies.iterdir()) == ["epoch_00002.safetensors", "epoch_00004.safetensors"]
     short = toys.train(toy, tmp_path / "short", toys.options(network={"kind": kind}, training=constant | {"epochs": 2}))
-    copy = tmp_path / "long" / "model_epoch_2.safetensors"
+    copy = copies / "epoch_00002.safetensors"
     assert all(np.array_equal(value, load_file(short)[name]) for name, value in load_file(copy).items())
     assert read_checkpoint(copy).options == wanted
 

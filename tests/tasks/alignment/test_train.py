@@ -14,6 +14,7 @@ from tests.tasks.alignment.discs import options
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.features.arithmetic import Arithmetic
+from kinoflow.media.write import write_video
 from kinoflow.options import resolved
 from kinoflow.store import shards, tables
 from kinoflow.store.tables import Segment
@@ -21,7 +22,8 @@ from kinoflow.tasks.alignment import data
 from kinoflow.tasks.alignment import train as stage
 from kinoflow.tasks.alignment.embed import Trained, read_checkpoint
 from kinoflow.tasks.alignment.model import build
-from kinoflow.tasks.alignment.options import AlignmentOptions
+from kinoflow.tasks.alignment.options import AlignmentOptions, AlignOptions
+from kinoflow.tasks.alignment.predict import align
 from kinoflow.tasks.alignment.train import ViewTraining, labels_seen, planned
 from kinoflow.training import checkpoint
 from kinoflow.training.draws import Draw
@@ -163,6 +165,24 @@ def test_a_killed_training_continues_to_the_same_bytes(discs, train, tmp_path):
     words += ["--place", tmp_path / ".work", "--options", resolved(wanted), "--seed", 0, "--dataset", "discs"]
     words += ["--device", "cpu", "--code", "test"]
     killed.ends_alike(words, tmp_path, expected)
+
+
+def test_weights_of_epochs_are_checkpoints_as_any_other(train, tmp_path):
+    steady = {"schedule": "constant", "steps": None}
+    long = train(tmp_path / "long", options(training=steady | {"epochs": 4, "checkpoint_every": 2}))
+    short = train(tmp_path / "short", options(training=steady | {"epochs": 2}))
+    copies = long.parent / "checkpoints"
+    assert sorted(path.name for path in copies.iterdir()) == ["epoch_00002.safetensors", "epoch_00004.safetensors"]
+    copy, wanted = (load_file(path) for path in (copies / "epoch_00002.safetensors", short))
+    assert all(np.array_equal(copy[name], wanted[name]) for name in wanted)
+    assert (copies / "epoch_00004.safetensors").read_bytes() == long.read_bytes()
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        write_video(tmp_path / f"{name}.mp4", rng.integers(0, 256, (5, 32, 32, 3), np.uint8), 10)
+    align(
+        [tmp_path / "a.mp4", tmp_path / "b.mp4"], copies / "epoch_00002.safetensors", AlignOptions(), tmp_path / "m.csv"
+    )
+    assert len(rows(tmp_path / "m.csv")) == 5
 
 
 @pytest.mark.parametrize("algorithm", ["scl", "tcc", "classification"])

@@ -277,14 +277,6 @@ class AbstractionOptions(Options):
         ge=1,
         le=10**6,
     )
-    copy_every: int | None = option(
-        None,
-        "epochs from one numbered copy of the checkpoint, model_epoch_<number>.safetensors beside it, to the next (published: 5);"
-        " empty: no copies",
-        "epochs",
-        ge=1,
-        le=100000,
-    )
     training: AbstractionTraining = option(AbstractionTraining(), "how the network is trained", "")
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """The stage that trains a network to say what the videos of sets have in common."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -85,7 +85,6 @@ def abstraction_train(
     known = [p for p in (sets, taxonomy, vectors, segments, *features, validation) if p]
     with workplace(place, known, resolved(options), seed, dataset, code) as mine:
         told = plan.trainee(network, options, _log(model, plan, options, dataset, origin))
-        told.ended = _copies(model, trained, seed)
         rows = fit(
             told,
             options.training,
@@ -107,17 +106,6 @@ def _log(model: Path, plan: "Training", options: AbstractionOptions, dataset: st
         return None
     name = published_name(options, dataset, origin.backbone)
     return Log(model.parent / "logs", name, options.log_lines, Plan.of(len(plan.sets), options.training).per_epoch)
-
-
-def _copies(model: Path, trained: Trained, seed: int) -> Callable[[int], None]:
-    """Return what is done after every epoch, given how many are done: a numbered copy of the checkpoint, where one is due."""
-    every = trained.options.copy_every
-
-    def copy(epochs: int) -> None:
-        if every and epochs % every == 0:
-            save(model.with_name(f"{model.stem}_epoch_{epochs}{model.suffix}"), trained, seed)
-
-    return copy
 
 
 def published_name(options: AbstractionOptions, dataset: str, backbone: str) -> str:
