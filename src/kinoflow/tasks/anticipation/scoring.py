@@ -87,6 +87,14 @@ def run_name(model: Path) -> str:
     return f"{run} {seed}" if run and seed.startswith("seed-") else seed or model.stem
 
 
+@dataclass(frozen=True)
+class Expected:
+    """The scores of actions (C,) of what comes next, and (K, C) of each step that is rolled out; none: K is 0."""
+
+    next: np.ndarray
+    later: np.ndarray
+
+
 class Scorer:
     """A student in the mode of evaluation."""
 
@@ -119,6 +127,13 @@ class Scorer:
         )
         with torch.inference_mode():
             return self.network(torch.from_numpy(x).to(self.how.device), whole, maps)
+
+    def expected(self, x: np.ndarray, length: int) -> Expected:
+        """Return what is expected after a sequence x (T, ...) of so many steps."""
+        said = self.said(x[None], np.array([length]))
+        scores = said.scores["action"][0].float().cpu().numpy()
+        later = self.later(said) if self.network.ahead > 1 else None
+        return Expected(scores, np.zeros((0, len(scores)), np.float32) if later is None else later[0])
 
     def later(self, said: Said) -> np.ndarray | None:
         """Return the scores (B, k, C) of actions of the steps that were rolled out; None: the head does not roll out."""
