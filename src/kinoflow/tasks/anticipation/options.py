@@ -15,21 +15,9 @@ Ratio = Annotated[float, Field(ge=-999, le=1000)]
 Side = Annotated[int, Field(ge=16, le=4096)]
 Target = Literal["action", "verb", "noun"]
 LossKey = Literal[
-    "cls_action",
-    "cls_verb",
-    "cls_noun",
-    "past_cls_action",
-    "past_cls_verb",
-    "past_cls_noun",
-    "feat",
-    "distill",
-    "ens_distill",
-    "distill_feat",
-    "distill_feat_mse",
-    "nce",
-    "quantised",
-    "gap",
-]
+    "cls_action", "cls_verb", "cls_noun", "past_cls_action", "past_cls_verb", "past_cls_noun", "feat", "distill", "ens_distill",
+    "distill_feat", "distill_feat_mse", "nce", "quantised", "gap",
+]  # fmt: skip
 
 
 class SamplingOptions(Options):
@@ -305,7 +293,8 @@ class AnticipationOptions(Options):
     only: tuple[str, ...] = option((), "uids of the training actions that are used; empty: all", "")
     schedule: Literal["training", "kd"] = option(
         "training",
-        "training: as training.schedule says; kd: the published one: warm-up from 1e-7, a cosine to eta_min, its tail",
+        "training: as training.schedule says; kd: the published one, whatever training.schedule says: warm-up from 1e-7, a cosine"
+        " to eta_min, its tail",
         "",
     )
     eta_min: float = option(0.0, "schedule: kd: the lowest learning rate", "", ge=0, le=1)
