@@ -22,7 +22,7 @@ def _features() -> Iterator[Reader]:
     from kinoflow.datasets.options import FeatureFilesOptions
     from kinoflow.features import arrays, outside, pca_files
     from kinoflow.features.covariance import Basis, Sums
-    from kinoflow.tasks.anticipation import sources
+    from kinoflow.tasks.anticipation import rulstm_lmdb, sources
 
     x = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -61,10 +61,10 @@ def _features() -> Iterator[Reader]:
 
         with lmdb.open(str(folder), map_size=1 << 20) as made, made.begin(write=True) as writing:
             for number in range(1, 100):
-                writing.put(sources.KEY.format(video="v", number=number).encode(), x.tobytes())
+                writing.put(rulstm_lmdb.KEY.format(video="v", number=number).encode(), x.tobytes())
 
     def looked_up(path: Path) -> None:
-        sources.Lmdb(path.parent).frames("v", np.array([1, 50, 99]))
+        rulstm_lmdb.Lmdb(path.parent).frames("v", np.array([1, 50, 99]))
 
     if importlib.util.find_spec("lmdb"):
         yield Reader("LMDB", database, "data.mdb", looked_up)

@@ -214,6 +214,7 @@ rule anticipation_evaluate:
         metrics=f"results/{flow.study}/anticipation/{{run}}/seed-{{seed}}/metrics{{test}}.json",
         predictions=f"results/{flow.study}/anticipation/{{run}}/seed-{{seed}}/predictions{{test}}.csv",
         scores=f"results/{flow.study}/anticipation/{{run}}/seed-{{seed}}/scores{{test}}.h5",
+        later=f"results/{flow.study}/anticipation/{{run}}/seed-{{seed}}/later{{test}}.csv",
     log:
         f"logs/anticipation/{flow.study}/{{run}}/seed-{{seed}}-test{{test}}.log",
     benchmark:
@@ -232,7 +233,7 @@ rule anticipation_evaluate:
         root=flow.runs.folder("anticipation"),
     shell:
         "python -m kinoflow anticipation-evaluate {params.files} {params.root} --splits {params.splits}"
-        " --metrics {output.metrics} --predictions {output.predictions} --scores {output.scores}"
+        " --metrics {output.metrics} --predictions {output.predictions} --scores {output.scores} --later {output.later}"
         " --options {params.options:q} --log {log}"
 
 
@@ -309,6 +310,7 @@ rule anticipation_section:
         predictions=flow.sections.files("anticipation", "predictions.csv"),
         scores=flow.sections.files("anticipation", "scores.h5"),
         models=flow.sections.files("anticipation", "model.safetensors"),
+        later=flow.sections.files("anticipation", "later.csv"),
         actions=flow.sections.table_of("anticipation", "actions", "actions.csv"),
         classes=flow.sections.table_of("anticipation", "actions", "classes.json"),
         features=flow.sections.shards("anticipation"),

@@ -154,6 +154,40 @@ def test_a_moment_after_the_end_is_told_so(world, student, tmp_path):
     assert "it ends at" in told(tmp_path, world.features[:1], student, at=500.0)[0]["reason"]
 
 
+@pytest.mark.parametrize("read", ["mean", "frames"])
+def test_the_steps_that_a_student_rolls_out_are_told(world, train, tmp_path, read):
+    sampling = {"read": read, "steps": 6, "step_seconds": 0.5, "rate": 4.0, "observed": 3.0, "fps": 4.0}
+    model = train(tmp_path / "far", options(2, sampling=sampling, network={"ahead": 3}, losses={"cls_action": 1}))
+    found = told(tmp_path, world.features[:1], model, at=6.0)
+    trained = read_checkpoint(model)
+    source = data.source(trained.options, tiny.CLASSES, world.rows, world.features, None, None)
+    reader = data.Reader(source, trained.options, world.rows, (), False)
+    for answer in found:
+        seen = reader.seen(answer["video"], 3.0, 6.0)
+        seconds = 0.5 if read == "mean" else 0.25
+        assert [step["ahead"] for step in answer["later"]] == [seconds, 2 * seconds, 3 * seconds]
+        for k, step in enumerate(answer["later"], 1):
+            with torch.no_grad():
+                alone = trained.network.head(torch.from_numpy(seen.x[None, : seen.length]), ahead=k).future
+                shares = softmax(trained.network.told(alone)["action"][0].double().numpy())
+            assert [each["label"] for each in step["next"]] == [tiny.NAMES[i] for i in np.argsort(-shares)[:5]]
+            assert [each["probability"] for each in step["next"]] == pytest.approx(sorted(shares)[:-6:-1], abs=1e-5)
+    assert all(
+        len(each["later"]) == 3 for each in told(tmp_path, world.features[:1], model, dense=True) if each["next"]
+    )
+    anticipate(world.features[:1], model, AnticipateOptions(at=6.0), table=tmp_path / "t.csv", device="cpu")
+    with open(tmp_path / "t.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["ahead"] for row in rows[:5]] == ["", *(f"{seconds * k}" for k in (1, 2, 3)), ""]
+    assert rows[2]["action_1"] == found[0]["later"][1]["next"][0]["label"]
+
+
+def test_a_student_that_does_not_roll_out_tells_of_the_next_action_alone(world, student, tmp_path):
+    assert all("later" not in answer for answer in told(tmp_path, world.features[:1], student))
+    anticipate(world.features[:1], student, AnticipateOptions(), table=tmp_path / "t.csv", device="cpu")
+    assert "ahead" not in (tmp_path / "t.csv").read_text().splitlines()[0]
+
+
 # ---------------------------------------------------------------- videos
 
 
@@ -209,7 +243,7 @@ def test_a_student_of_frames_reads_videos_alone(filmed, trained_on, tmp_path, mo
         1,
         window="gap",
         sampling=sampling,
-        network={"backbone": "vit_b_16", "size": 16},
+        network={"backbone": "vit_b_16", "size": 16, "ahead": 2},
         pictures={"short": 18, "drawn": [16, 20]},
         losses={"cls_action": 1},
     )
@@ -227,6 +261,9 @@ def test_a_student_of_frames_reads_videos_alone(filmed, trained_on, tmp_path, mo
         shares = softmax(scorer.said(seen.x[None], np.array([seen.length])).scores["action"][0].double().numpy())
         assert [each["probability"] for each in answer["next"]] == pytest.approx(sorted(shares)[:-6:-1], abs=1e-5)
         assert answer["next"][0]["label"] == tiny.NAMES[shares.argmax()]
+        assert [step["ahead"] for step in answer["later"]] == [0.5, 1.0] and answer["later"][1]["next"] == answer[
+            "next"
+        ]
     assert "it ends at" in told(tmp_path, videos[:1], model, at=99.0)[0]["reason"]
     with pytest.raises(ConfigError, match="dense: this student reads frames"):
         told(tmp_path, videos[:1], model, dense=True)

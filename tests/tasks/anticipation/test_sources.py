@@ -12,7 +12,8 @@ from tests.tasks.anticipation import world as tiny
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.store import shards
-from kinoflow.tasks.anticipation.sources import KEY, Files, Labels, Lmdb, Pictures, Shards, View
+from kinoflow.tasks.anticipation.rulstm_lmdb import KEY, Lmdb
+from kinoflow.tasks.anticipation.sources import Files, Labels, Pictures, Shards, View
 
 ROWS = np.arange(40, dtype=np.float32).reshape(10, 4)
 

@@ -14,6 +14,7 @@ from tests.tasks.anticipation import world as tiny
 from tests.tasks.anticipation.world import options
 
 from kinoflow.errors import ConfigError, DataError
+from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.options import resolved
 from kinoflow.store import shards
 from kinoflow.tasks.anticipation import backbones
@@ -207,6 +208,47 @@ def test_a_backbone_begins_with_the_weights_of_a_file(world, train, tmp_path, mo
     assert again.read_bytes() == path.read_bytes()
     with pytest.raises(ConfigError, match="backbone: this student reads features, no frames"):
         train(tmp_path / "c", options(1), backbone=tmp_path / "net.pt")
+
+
+def test_what_a_student_of_frames_sees_is_shown_as_videos(world, train, tmp_path, monkeypatch):
+    with shards.writing(tmp_path / "f.h5", {"store": "raw", "options": "{}"}, frames=True) as writer:
+        for i in range(14):  # frame k is k all over, its left half one more
+            frames = np.zeros((80, 16, 16, 3), np.uint8) + np.arange(80, dtype=np.uint8)[:, None, None, None]
+            frames[:, :, :8] += 1
+            writer.add(f"v{i:02d}.mp4", frames, np.arange(80) / 4)
+    small = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 8))
+    monkeypatch.setitem(backbones.NETWORKS, "vit_b_16", lambda size: small)
+    monkeypatch.setitem(backbones.WIDTHS, "vit_b_16", 8)
+    wanted = options(
+        window="gap",
+        sampling={"gap": 1.0, "read": "frames", "steps": 4, "rate": 1.0, "fps": 4.0},
+        network={"backbone": "vit_b_16", "size": 16},
+        pictures={"flip": 1.0},
+        losses={"cls_action": 1},
+    )
+
+    def trainee(asked, frames):
+        given = (None if frames else world.features, frames, None)
+        plan = planned(asked, world.actions, world.classes, given, (), 0)
+        return StudentTrainee(network(plan, 0), plan, Arithmetic(torch.device("cpu"), threads=1))
+
+    told = trainee(wanted, [tmp_path / "f.h5"])
+    shown = told.show(3)
+    assert len(shown) == 4 and all(name.startswith("seen/v") for name in shown)
+    for name, video in shown.items():
+        assert video.shape == (4, 16, 16, 3) and video.dtype == np.uint8
+        i = list(told.sequences.samples.rows.uid).index(name.removeprefix("seen/"))
+        last = np.floor(
+            told.sequences.samples.end[i] * 4
+        )  # the number of the last frame, at so many quarters of a second
+        assert (video[-1, :, :8] == last).all() and (video[-1, :, 8:] == last + 1).all()  # mirrored
+    drawn = wanted.model_copy(update={"pictures": wanted.pictures.model_copy(update={"flip": 0.5})})
+    told = trainee(drawn, [tmp_path / "f.h5"])
+    sides = [
+        tuple(bool(video[0, 0, 0, 0] > video[0, 0, -1, 0]) for video in told.show(step).values()) for step in range(8)
+    ]
+    assert len(set(sides)) > 1 and told.show(2).keys() == shown.keys()
+    assert trainee(options(losses={"cls_action": 1}), None).show(1) == {}
 
 
 def test_a_killed_training_continues_to_the_same_bytes(world, train, tmp_path):

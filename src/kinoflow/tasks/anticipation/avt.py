@@ -223,7 +223,7 @@ class AvtHead(nn.Module):
         cache = self.transformer.cache(x.new_empty(len(x), self.encoder.out_features)) if ahead > 1 else None
         hidden, found = self.transformer(self.encoder(x), cache=cache, maps=maps)
         y = self.decoder(hidden)
-        last = _last(hidden, lengths)  # (B, 1, H)
+        last = last_step(hidden, lengths)  # (B, 1, H)
         rolled = [last, *self._roll(last, lengths, cache, ahead)]
         future = self.decoder(torch.cat(rolled, 1))  # (B, ahead, D)
         told = torch.cat([y, future[:, 1:]], 1)
@@ -270,7 +270,7 @@ def _beyond(cache: Cache, lengths: Tensor | None, step: int) -> tuple[Tensor | N
     return (lengths + step - 1)[:, None], mask[:, None, None]
 
 
-def _last(x: Tensor, lengths: Tensor | None) -> Tensor:
+def last_step(x: Tensor, lengths: Tensor | None) -> Tensor:
     """Return the last step that counts of each sequence, (B, 1, H) of x (B, T, H)."""
     if lengths is None:
         return x[:, -1:]

@@ -18,11 +18,11 @@ from kinoflow.progress import log
 from kinoflow.tasks.anticipation import windows
 from kinoflow.tasks.anticipation.backbones import CLIPS
 from kinoflow.tasks.anticipation.options import AnticipationOptions, PicturesOptions
-from kinoflow.tasks.anticipation.sources import Files, Labels, Lmdb, Pictures, Shards, Source, View
+from kinoflow.tasks.anticipation.rulstm_lmdb import Lmdb
+from kinoflow.tasks.anticipation.sources import Files, Labels, Pictures, Shards, Source, View
 from kinoflow.tasks.anticipation.windows import NONE
 
 REMEMBERED = 256_000_000  # bytes of samples that are kept in memory
-HEADS = ("action", "verb", "noun")
 
 
 @dataclass(frozen=True)

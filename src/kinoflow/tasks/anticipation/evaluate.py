@@ -24,6 +24,7 @@ from kinoflow.tasks.anticipation.options import AnticipationOptions, Anticipatio
 from kinoflow.tasks.anticipation.outcome import outcome
 from kinoflow.tasks.anticipation.records import check_dataset, read_records
 from kinoflow.tasks.anticipation.result_store import Scores, added, places, read_scores, same_classes, write_scores
+from kinoflow.tasks.anticipation.rollout import Later, later_rows, rolled_out
 from kinoflow.tasks.anticipation.scoring import Scorer, Trained, read_checkpoint, run_name
 from kinoflow.tasks.anticipation.sources import Pictures, Source, View
 from kinoflow.training.devices import device_of
@@ -63,6 +64,7 @@ def anticipation_evaluate(
     base: In | None = None,
     splits: list[str] | None = None,
     challenge: Out | None = None,
+    later: Out | None = None,
     device: str = "auto",
     threads: int = 1,
 ) -> None:
@@ -81,6 +83,8 @@ def anticipation_evaluate(
     base: the scores of the run without teacher, for the table of errors
     splits: the splits to test on; test if not given
     challenge: a file for a challenge's server to write, .json or .zip
+    later: a table to write: of the first student, if it rolls out, the steps that it expects after each window, with the labels
+        of these and of the windows test.ratios; without rows for others
     device: cpu, cuda, or auto: CUDA where there is some
     threads: threads of the processor; results do not depend on it
     """
@@ -99,6 +103,8 @@ def anticipation_evaluate(
     told = _teacher(teacher, table, found.uids)
     write(predictions, prediction_rows(of, found.scores["action"], told, table), Prediction)
     write_scores(scores, found)
+    if later:
+        write(later, tests[0].later(how, f"roll out {run_name(models[0])}", options.ratios), Later)
     if challenge:
         verbs_nouns = found.marginals(table)
         write_challenge(challenge, options.challenge, found.uids, found.scores["action"], table, dropped, verbs_nouns)
@@ -181,6 +187,13 @@ class Tested:
         if len(every) == 1:
             return every[0]
         return {target: np.mean([each[target] for each in every], axis=0, dtype=np.float32) for target in every[0]}
+
+    def later(self, how: Arithmetic, what: str, ratios: Sequence[float]) -> Iterator[Later]:
+        """Give the rows of the steps after each sample's window, if the student rolls out."""
+        if self.trained.network.ahead > 1:
+            views = [self.sequences(self.samples, view) for view in self.views]
+            found = rolled_out(Scorer(self.trained.network, how), views, what)
+            yield from later_rows(self.samples, self.trained.options, self.rows, self.table, ratios, found)
 
 
 def _views(source: Source, options: AnticipationTestOptions) -> list[View | None]:
@@ -282,8 +295,8 @@ def _times(
     if not options.gaps:
         return {}
     gaps, test = sorted(options.gaps, reverse=True), tests[0]
-    own = [set(test.at(gap).rows.uid) for gap in gaps]
-    uids = [uid for uid in test.rows.uid if uid in set.intersection(*own)]
+    everywhere = set.intersection(*(set(test.at(gap).rows.uid) for gap in gaps))
+    uids = [uid for uid in test.rows.uid if uid in everywhere]
     if not uids:
         raise ConfigError("gaps: no action has a window at all of them; give smaller ones")
     every = [(test.at(gap).rows.uid, test.scores(how, f"gap {gap:g} s", gap)["action"]) for gap in gaps]

@@ -10,7 +10,6 @@ import numpy as np
 from kinoflow.datasets.actions import Classes, Rows, read_classes, read_rows
 from kinoflow.errors import ConfigError
 from kinoflow.metrics.anticipation import gains as class_gains
-from kinoflow.metrics.scores import softmax
 from kinoflow.progress import log
 from kinoflow.report import section as sections
 from kinoflow.report.results import at, labels_seen, numbers, placed, told
@@ -21,7 +20,8 @@ from kinoflow.tasks.anticipation.evaluate import STUDENT, TEACHER, Prediction, w
 from kinoflow.tasks.anticipation.mistakes import WORDS
 from kinoflow.tasks.anticipation.options import AnticipationSectionOptions
 from kinoflow.tasks.anticipation.results import Run, best_run, read_runs
-from kinoflow.tasks.anticipation.strips import examples, spread
+from kinoflow.tasks.anticipation.rollout import Later
+from kinoflow.tasks.anticipation.strips import examples, spread, strips
 
 ORDER = 60
 MOST = 8  # classes with the largest gains, and as many with the largest losses
@@ -43,6 +43,7 @@ def anticipation_section(
     frames: list[In] | None = None,
     fusions: list[In] | None = None,
     summaries: list[In] | None = None,
+    later: list[In] | None = None,
 ) -> None:
     """Make the report's section on the students of a dataset.
 
@@ -59,11 +60,13 @@ def anticipation_section(
     frames: shards of the dataset's frames, for pictures of what was seen; without them there are none
     fusions: the measures of sums of students, at places alike
     summaries: the means over students or sums, at places alike
+    later: the tables of later steps; without them none that is rolled out is shown
     """
-    runs = read_runs(metrics, histories, predictions, scores, models)
+    runs = read_runs(metrics, histories, predictions, scores, models, later or ())
     table = read_classes(classes)
     rows = read_rows(actions, table)
     pairs = _pairs(runs, options.pairs)
+    shown = pairs[0] if pairs else (best_run(runs),)
     blocks: list[Block] = [
         *_opening(runs, pairs, options),
         _results(runs, pairs),
@@ -72,8 +75,8 @@ def anticipation_section(
         *_errors(runs, pairs),
         *_correlated(pairs[0][0] if pairs else best_run(runs)),
         *_curves(runs),
-        *examples(pairs[0] if pairs else (best_run(runs),), rows, frames or (), options.videos),
-        *_rolled_out(runs, rows, table, features, root, options.videos),
+        *examples(shown, rows, frames or (), options.videos),
+        *_rolled_out(runs, shown[0], rows, frames or (), options.videos),
         *_attention(runs, pairs, rows, table, features, root),
     ]
     title = f"Anticipation: {table.dataset}"
@@ -294,42 +297,23 @@ def _curves(runs: Sequence[Run]) -> list[Block]:
 # ---------------------------------------------------------------- what comes after the next step
 
 
-def _rolled_out(
-    runs: Sequence[Run],
-    rows: Rows,
-    table: Classes,
-    features: Sequence[Path] | None,
-    root: Path | None,
-    count: int,
-) -> list[Block]:
-    """Return the table of the steps that students roll out before some actions, with what was done then."""
-    if not features and root is None:
-        return []
-    from kinoflow.features.arithmetic import Arithmetic
-    from kinoflow.tasks.anticipation.rollout import rolled_out
-    from kinoflow.tasks.anticipation.scoring import Scorer
-    from kinoflow.training.devices import device_of
+def _rolled_out(runs: Sequence[Run], first: Run, rows: Rows, frames: Sequence[Path], count: int) -> list[Block]:
+    """Return the steps that students roll out before some actions, with what was done then, and the frames that they had seen.
 
+    first: the run whose windows are shown already.
+    """
     place = {str(uid): i for i, uid in enumerate(rows.uid)}
-    lines = []
+    lines, blocks = [], []
     for run in runs:
-        trained, scores = _trained(run), run.seeds[run.typical()].scores
-        network = trained.network.network
-        if network.head != "avt_h" or network.ahead == 1 or network.backbone != "identity":
-            continue
-        source = data.source(trained.options, table, rows, features, None, root)
-        reader = data.Reader(source, trained.options, rows, ("action",), network.aggregator in ("mean", "transformer"))
-        scorer, at_of = Scorer(trained.network, Arithmetic(device_of("cpu"))), {u: i for i, u in enumerate(scores.uids)}
-        for uid in spread(scores.uids, rows, place, count):
-            i = at_of[uid]
-            video, window = rows.video[place[uid]], (float(scores.start[i]), float(scores.end[i]))
-            for step in rolled_out(scorer, reader, video, *window):
-                shares = softmax(step.scores[None].astype(np.float64))[0]
-                best = int(shares.argmax())
-                said = f"✓ {table.names[best]}" if best == step.done else table.names[best]
-                after = f"{step.start - window[1]:.1f}–{step.end - window[1]:.1f}"
-                done = table.names[step.done] if step.done >= 0 else "—"
-                lines.append((uid, run.name, after, said, 100 * float(shares[best]), done))
+        result = run.seeds[run.typical()]
+        by_uid: dict[str, list[Later]] = {}
+        for step in result.later:
+            if step.predicted:
+                by_uid.setdefault(step.uid, []).append(step)
+        uids = [uid for uid in spread(result.scores.uids, rows, place, count) if uid in by_uid]
+        end = dict(zip(result.scores.uids, result.scores.end.tolist(), strict=True))
+        lines += [_later(step, run.name, end[uid]) for uid in uids for step in by_uid[uid]]
+        blocks += strips(uids, rows, place, result.scores, frames) if run is not first else []
     if not lines:
         return []
     columns = (
@@ -338,9 +322,17 @@ def _rolled_out(
     )
     notes = (
         "Each step that is predicted from the one before, classified as the next action is. Done then: what most of the step"
-        " shows in the annotation, — for nothing.",
+        " shows in the annotation (of single frames: the last moment), — for nothing.",
     )
-    return [Heading("What is expected later"), Table("Steps that are rolled out", columns, tuple(lines), notes=notes)]
+    table = Table("Steps that are rolled out", columns, tuple(lines), notes=notes)
+    return [Heading("What is expected later"), *blocks, table]
+
+
+def _later(step: Later, run: str, end: float) -> tuple:
+    """Return the line of a step. end: of what was seen, seconds."""
+    said = f"✓ {step.predicted}" if step.predicted == step.label else step.predicted
+    after = f"{step.start - end:.1f}–{step.end - end:.1f}"
+    return step.uid, run, after, said, 100 * (step.probability or 0.0), step.label or "—"
 
 
 # ---------------------------------------------------------------- where it looks

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from kinoflow.errors import ConfigError
 from kinoflow.tasks.anticipation import backbones
 from kinoflow.tasks.anticipation.aggregators import Lstm, aggregator
-from kinoflow.tasks.anticipation.avt import AvtHead, CausalTransformer, Forecast, _last
+from kinoflow.tasks.anticipation.avt import AvtHead, CausalTransformer, Forecast, last_step
 from kinoflow.tasks.anticipation.options import StudentOptions
 from kinoflow.training.seeds import SampleDropout
 
@@ -50,8 +50,8 @@ class Student(nn.Module):
     """A network that anticipates.
 
     network: its options. features: D of the steps; for backbones that read frames, what these give. classes: of each target.
-    steps: T at most. verbs, nouns: (C,) ids of each action, for ``summed``. seed: of its first weights. teachers: width of
-    the teachers' features where several are weighed by attention (loss ens_distill).
+    steps: T at most. sums: {verb or noun: ids of it, (C,), for each action}, where their scores are sums of the actions'
+    (``summed``). seed: of its first weights.
 
     >>> model = Student(StudentOptions(), features=8, classes={"action": 5}, steps=4).eval()
     >>> {target: scores.shape for target, scores in model(torch.zeros(2, 4, 8)).scores.items()}
@@ -105,6 +105,11 @@ class Student(nn.Module):
         seconds = None if self.regressor is None else self.regressor(future)[..., 0]
         return Said(scores, told, forecast, x, seconds)
 
+    @property
+    def ahead(self) -> int:
+        """The steps that the head predicts: more than 1 for one that rolls out."""
+        return self.head.ahead if isinstance(self.head, AvtHead) else 1
+
     def _with_sums(self, scores: dict[str, Tensor]) -> dict[str, Tensor]:
         return scores | {name: scores["action"] @ getattr(self, f"sum_{name}") for name in self.sums}
 
@@ -140,7 +145,7 @@ class Perceptron(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None, maps: bool = False) -> Forecast:
         """Return the forecast of sequences (B, T, D)."""
         y = self.down(torch.relu(self.up(x)))
-        return Forecast(torch.cat([x[:, :1], y[:, :-1]], 1), y, _last(y, lengths)[:, 0])
+        return Forecast(torch.cat([x[:, :1], y[:, :-1]], 1), y, last_step(y, lengths)[:, 0])
 
 
 class Last(nn.Module):
@@ -148,7 +153,7 @@ class Last(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None, maps: bool = False) -> Forecast:
         """Return the forecast of sequences (B, T, D)."""
-        return Forecast(x, x, _last(x, lengths)[:, 0])
+        return Forecast(x, x, last_step(x, lengths)[:, 0])
 
 
 def _head(network: StudentOptions, features: int) -> nn.Module:

@@ -5,29 +5,19 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from kinoflow.options import Form, Name, Options, UserPath, option
+from kinoflow.tasks.anticipation.windows import OBSERVED
 from kinoflow.training.options import TrainingOptions
 
 Weight = Annotated[float, Field(ge=0, le=100000)]
 Coefficient = Annotated[float, Field(ge=-1000, le=1000)]
 Gap = Annotated[float, Field(gt=0, le=600)]
+Ratio = Annotated[float, Field(ge=-999, le=1000)]
 Side = Annotated[int, Field(ge=16, le=4096)]
 Target = Literal["action", "verb", "noun"]
 LossKey = Literal[
-    "cls_action",
-    "cls_verb",
-    "cls_noun",
-    "past_cls_action",
-    "past_cls_verb",
-    "past_cls_noun",
-    "feat",
-    "distill",
-    "ens_distill",
-    "distill_feat",
-    "distill_feat_mse",
-    "nce",
-    "quantised",
-    "gap",
-]
+    "cls_action", "cls_verb", "cls_noun", "past_cls_action", "past_cls_verb", "past_cls_noun", "feat", "distill", "ens_distill",
+    "distill_feat", "distill_feat_mse", "nce", "quantised", "gap",
+]  # fmt: skip
 
 
 class SamplingOptions(Options):
@@ -242,6 +232,21 @@ class AnticipationTestOptions(FusionOptions):
     gaps: tuple[Gap, ...] = option(
         (), "also test at these gaps before the action (seconds), and tell the time to action; empty: do not", "seconds"
     )
+    ratios: tuple[Ratio, ...] = option(
+        (1.0,),
+        "students that roll out: windows whose true labels stand in the table of later steps, each as long as the one that is"
+        " seen and so many gaps after its end: 1 begins with the action; -999: what is seen",
+        "gaps",
+    )
+
+    @model_validator(mode="after")
+    def _after(self) -> Self:
+        wrong = [ratio for ratio in self.ratios if ratio < 0 and ratio != OBSERVED]
+        if wrong:
+            raise ValueError(
+                f"ratios: {wrong[0]:g} gaps lie before the window's end; give 0 or more, or -999 for what is seen"
+            )
+        return self
 
 
 class AnticipationOptions(Options):
@@ -288,7 +293,8 @@ class AnticipationOptions(Options):
     only: tuple[str, ...] = option((), "uids of the training actions that are used; empty: all", "")
     schedule: Literal["training", "kd"] = option(
         "training",
-        "training: as training.schedule says; kd: the published one: warm-up from 1e-7, a cosine to eta_min, its tail",
+        "training: as training.schedule says; kd: the published one, whatever training.schedule says: warm-up from 1e-7, a cosine"
+        " to eta_min, its tail",
         "",
     )
     eta_min: float = option(0.0, "schedule: kd: the lowest learning rate", "", ge=0, le=1)

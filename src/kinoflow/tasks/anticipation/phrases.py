@@ -8,9 +8,9 @@ the apples"). A word that is in no list is a verb where a clause may begin and "
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kinoflow.tasks.anticipation import lexicon as words
+from kinoflow.tasks.anticipation.noun_phrases import Pair, Phrase, trimmed
 
 TOKEN = re.compile(r"[a-zé]+(?:['’-][a-zé]+)*|\d+(?:[./]\d+)?|[½¼¾⅓⅔]|[.,;:!?]")
 REWRITTEN = ((r"\b(?:needs?|ought|ha(?:ve|s)) to\b", "must"), (r",? as well as\b", " and"))  # one way to say it
@@ -18,28 +18,6 @@ ENDS = frozenset(".;:!?")
 FRACTIONS = "½¼¾⅓⅔"
 BREAKS = words.JOINTS | words.PREPOSITIONS | words.AUXILIARIES | words.MODALS | words.SUBJECTS | words.FILLERS | {","}
 PHRASAL = {("turn", "on"), ("turn", "off"), ("switch", "on"), ("switch", "off")}  # the particle is the meaning
-
-
-@dataclass(frozen=True)
-class Pair:
-    """What is done to what."""
-
-    verb: str  # base form; turn-on and the like with their particle
-    object: str  # the noun phrase without determiners and quantities
-    head: str  # its last noun, in the singular
-
-
-@dataclass(frozen=True)
-class _Phrase:
-    """A noun phrase among the tokens."""
-
-    words: tuple[str, ...]  # empty: a pronoun, or a stretch of time
-    end: int  # number of the token after it
-    pronoun: bool = False
-
-    @property
-    def head(self) -> str:
-        return words.singular(self.words[-1])
 
 
 def pairs(sentence: str, before: Pair | None = None) -> list[Pair]:
@@ -52,7 +30,7 @@ def pairs(sentence: str, before: Pair | None = None) -> list[Pair]:
     """
     reader = _Reader(sentence)
     if before:
-        reader.last = _Phrase(tuple(before.object.split()), 0)
+        reader.last = Phrase(tuple(before.object.split()), 0)
     return reader.read()
 
 
@@ -67,8 +45,8 @@ class _Reader:
         self.forms = words.forms()
         self.found: list[Pair] = []
         self.waiting: list[str] = []  # verbs that have no object yet
-        self.last: _Phrase | None = None  # the latest object
-        self.subjects: list[_Phrase] = []  # the latest noun phrases that no verb has
+        self.last: Phrase | None = None  # the latest object
+        self.subjects: list[Phrase] = []  # the latest noun phrases that no verb has
         self.aside = False  # whether the latest phrase hangs on a preposition, and is nobody's subject
         self.passive = False  # whether the clause has said what is done to its subjects
         self.start = True  # whether a clause may begin here
@@ -301,19 +279,19 @@ class _Reader:
         self.at += 1
         self.start = False
 
-    def _add(self, verb: str, phrase: _Phrase) -> None:
+    def _add(self, verb: str, phrase: Phrase) -> None:
         if not self.negated:
             self.found.append(Pair(verb, " ".join(phrase.words), phrase.head))
         self.last = phrase
 
     # ---------------------------------------------------------------- noun phrases
 
-    def _resolved(self, phrase: _Phrase) -> _Phrase | None:
+    def _resolved(self, phrase: Phrase) -> Phrase | None:
         if phrase.pronoun:
             return self.last or (self.subjects[-1] if self.subjects else None)
         return phrase if phrase.words else None
 
-    def _more(self) -> list[_Phrase]:
+    def _more(self) -> list[Phrase]:
         """Return the other phrases of a list: ", sugar and salt"; none if what follows is another clause."""
         found, place = [], self.at
         while place < len(self.tokens) and self.tokens[place] in (",", "and", "or", "&"):
@@ -340,7 +318,7 @@ class _Reader:
         self.start = False
         return []
 
-    def _later(self) -> list[_Phrase]:
+    def _later(self) -> list[Phrase]:
         """Return the object of "the spices first, *then the stock*", whose verb is not said again."""
         place = self.at
         while self._at(place) in (",", "and") or (self._at(place) in words.FILLERS and self._at(place) != "then"):
@@ -360,7 +338,7 @@ class _Reader:
         """Whether a list goes on behind a phrase."""
         return self._at(place) in (",", "and", "or", "&")
 
-    def _phrase(self, place: int, upto_verb: bool = False) -> _Phrase | None:
+    def _phrase(self, place: int, upto_verb: bool = False) -> Phrase | None:
         """Return the noun phrase that begins at a token; None if none does."""
         first, kept = place, []
         while place < len(self.tokens):
@@ -368,7 +346,7 @@ class _Reader:
             if place == first and (
                 token in ("it", "them") or (token in words.PRONOUNS and not self._goes_on(place + 1))
             ):
-                return _Phrase((), place + 1, pronoun=True)
+                return Phrase((), place + 1, pronoun=True)
             if token == "of" and place > first and (not kept or words.singular(kept[-1]) in words.QUANTITIES):
                 kept = []
             elif token in words.MODALS and self.tokens[place - 1] in words.DETERMINERS:
@@ -380,9 +358,9 @@ class _Reader:
             place += 1
         if place == first:
             return None
-        kept = _trimmed(kept)
+        kept = trimmed(kept)
         timed = bool(kept) and words.singular(kept[-1]) in words.TIMES
-        return _Phrase(() if timed else tuple(kept), place)
+        return Phrase(() if timed else tuple(kept), place)
 
     def _ends_phrase(self, token: str, kept: Sequence[str]) -> bool:
         """Whether a noun phrase with these words ends in front of a token."""
@@ -406,17 +384,3 @@ class _Reader:
         token = self._at(place)
         outside = token in ENDS or token == "," or token in words.JOINTS or token in words.PREPOSITIONS
         return not (outside or token in words.AUXILIARIES or token in words.FILLERS or token.endswith("ly"))
-
-
-def _trimmed(kept: Sequence[str]) -> list[str]:
-    """Return a phrase without units in front, and without what describes how it comes out: "golden", "smooth"."""
-    found = list(kept)
-    while (
-        len(found) > 1
-        and words.singular(found[0]) in words.QUANTITIES
-        and found[0] not in ("pan", "bowl", "pot", "half")
-    ):
-        found = found[1:]
-    while found and found[-1] in words.NO_OBJECT:
-        found = found[:-1]
-    return found

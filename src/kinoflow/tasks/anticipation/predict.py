@@ -23,7 +23,8 @@ from kinoflow.store.shards import Shard
 from kinoflow.tasks.anticipation import dense, windows
 from kinoflow.tasks.anticipation.data import means
 from kinoflow.tasks.anticipation.options import AnticipateOptions
-from kinoflow.tasks.anticipation.scoring import Scorer, Trained, read_checkpoint, run_name
+from kinoflow.tasks.anticipation.rollout import step_seconds
+from kinoflow.tasks.anticipation.scoring import Expected, Scorer, Trained, read_checkpoint, run_name
 from kinoflow.tasks.anticipation.sources import rows_at
 from kinoflow.tasks.anticipation.watching import Watcher, frame_numbers
 from kinoflow.training.devices import device_of
@@ -33,6 +34,9 @@ ARRAYS = (".npy", ".npz", ".hdf5", ".h5")
 TOGETHER = 16  # videos whose frames and features are kept at once
 
 
+Guess = tuple[str, float]  # a class and its probability
+
+
 @dataclass(frozen=True)
 class Answer:
     """What is told of one moment of one video. at: seconds; guesses: (class, probability), the likeliest first."""
@@ -40,7 +44,8 @@ class Answer:
     video: str
     at: float | None = None
     reason: str = ""  # why nothing can be told
-    guesses: list[tuple[str, float]] = field(default_factory=list)
+    guesses: list[Guess] = field(default_factory=list)
+    later: list[tuple[float, list[Guess]]] = field(default_factory=list)  # of steps rolled out: seconds to their end
 
 
 def anticipate(
@@ -55,9 +60,12 @@ def anticipate(
 ) -> None:
     """Say what is done next in videos. A file that cannot be read costs its own row only.
 
+    Of a student that rolls out, what it expects step after step is told too: of each step its end after that moment, in seconds.
+
     videos: video files, feature files of one video each (npy, npz, HDF5 with rows in time), or feature shards of kinoflow
     checkpoint: the student, model.safetensors of a run of anticipation, in its folder
-    table: a table to write, a row for each moment: video, at, reason, and the likeliest classes with their probabilities;
+    table: a table to write, a row for each moment: video, at, reason, and the likeliest classes with their probabilities (and
+     a row for each step that is rolled out, with its seconds ahead);
      without table and json, what is likeliest is said
     json: the same to write as JSON
     weights: the weights of the network behind the features of videos, where the checkpoint's folder has no copy of them
@@ -77,9 +85,9 @@ def anticipate(
     if table is None and json is None:
         _say(answers)
     if table is not None:
-        _write_table(table, answers, min(options.top, len(trained.classes.names)))
+        _write_table(table, answers, min(options.top, len(trained.classes.names)), trained.network.ahead > 1)
     if json is not None:
-        write_json(json, [_as_json(answer) for answer in answers])
+        write_json(json, [_as_json(answer, trained.network.ahead > 1) for answer in answers])
     lost = [answer for answer in answers if not answer.guesses]
     for answer in lost:
         log.warning("%r: nothing can be told: %s", answer.video, answer.reason)
@@ -164,10 +172,14 @@ class Anticipator:
         lost = {name: reason for name in map(os.fspath, videos) if (reason := _unreadable(name))}
         found = self.watcher.told([video for video in videos if os.fspath(video) not in lost], self.options.at)
         found |= {name: (None, reason, None) for name, reason in lost.items()}
-        told = [(name, *found[name]) for name in map(os.fspath, videos)]
-        return [
-            Answer(name, at, why, [] if scores is None else self._guesses(scores)) for name, at, why, scores in told
-        ]
+        return [self._answer(name, *found[name]) for name in map(os.fspath, videos)]
+
+    def _answer(self, video: str, at: float | None, reason: str, told: Expected | None) -> Answer:
+        if told is None:
+            return Answer(video, at, reason)
+        seconds = step_seconds(self.trained.options)
+        later = [(round(seconds * k, DIGITS), self._guesses(scores)) for k, scores in enumerate(told.later, 1)]
+        return Answer(video, at, reason, self._guesses(told.next), later)
 
     def _answers(self, name: str, found: tuple[np.ndarray, np.ndarray] | str) -> list[Answer]:
         if isinstance(found, str):
@@ -214,8 +226,8 @@ class Anticipator:
             return [Answer(video, at, f"it ends at {end:.2f} s")]
         return [self._alone(video, rows, times, at)]
 
-    def _at(self, video: str, rows: np.ndarray, times: np.ndarray, at: float) -> np.ndarray:
-        """Return the scores (C,) of what comes after the moment ``at``."""
+    def _at(self, video: str, rows: np.ndarray, times: np.ndarray, at: float) -> Expected:
+        """Return what is expected after the moment ``at``."""
         of = self.trained.options.sampling
         if of.read == "frames":
             numbers = frame_numbers(of, at)
@@ -225,7 +237,7 @@ class Anticipator:
             length, short = len(x), of.steps - len(x)
             if self.trained.network.aggregator.group != 1:
                 x, length = np.concatenate([np.repeat(x[:1], short, 0), x]), of.steps
-        return self.scorer.said(x[None], np.array([length])).scores["action"][0].float().cpu().numpy()
+        return self.scorer.expected(x, length)
 
     def _dense(self, video: str, rows: np.ndarray, times: np.ndarray, end: float) -> list[Answer]:
         """Return an answer after every step of the video."""
@@ -235,7 +247,7 @@ class Anticipator:
         if len(edges) < 2:
             return [Answer(video, None, f"it is shorter than a step of {seconds:g} s")]
         most = windows.whole_steps(of.observed, seconds, of.steps)
-        if of.read == "frames" or most is None:
+        if of.read == "frames" or most is None or self.trained.network.ahead > 1:
             return [self._alone(video, rows, times, at) for at in edges[1:].tolist()]
         x, _, _ = means(rows, times, edges, video)
         model, steps = self.trained.network, torch.from_numpy(x).to(self.scorer.how.device)
@@ -253,11 +265,11 @@ class Anticipator:
     def _alone(self, video: str, rows: np.ndarray, times: np.ndarray, at: float) -> Answer:
         """Return what is told of one moment by its own window, whose steps may lie elsewhere than those of the others."""
         try:
-            return Answer(video, at, "", self._guesses(self._at(video, rows, times, at)))
+            return self._answer(video, at, "", self._at(video, rows, times, at))
         except DataError as error:
             return Answer(video, at, str(error))
 
-    def _guesses(self, scores: np.ndarray) -> list[tuple[str, float]]:
+    def _guesses(self, scores: np.ndarray) -> list[Guess]:
         shares = softmax(scores.astype(np.float64))
         names = self.trained.classes.names
         return [(names[k], round(float(shares[k]), DIGITS)) for k in best_k(scores[None], self.options.top)[0]]
@@ -277,28 +289,43 @@ def _shard(path: Path) -> Shard | None:
 # ---------------------------------------------------------------- what is written and said
 
 
-def _write_table(path: Path, answers: Sequence[Answer], top: int) -> None:
+def _write_table(path: Path, answers: Sequence[Answer], top: int, rolls: bool) -> None:
     fields: list[tuple] = [("video", str), ("at", float | None, None), ("reason", str, "")]
+    fields += [("ahead", float | None, None)] if rolls else []
     for rank in range(1, top + 1):
         fields += [(f"action_{rank}", str, ""), (f"action_{rank}_probability", float | None, None)]
     row = make_dataclass("Row", fields, frozen=True, kw_only=True)
-    tables.write(path, (row(video=a.video, at=a.at, reason=a.reason, **_cells(a)) for a in answers), row)
+    rows = []
+    for a in answers:
+        rows.append(row(video=a.video, at=a.at, reason=a.reason, **_cells(a.guesses)))
+        rows += [row(video=a.video, at=a.at, ahead=ahead, **_cells(guesses)) for ahead, guesses in a.later]
+    tables.write(path, rows, row)
 
 
-def _cells(answer: Answer) -> dict[str, str | float]:
+def _cells(guesses: Sequence[Guess]) -> dict[str, str | float]:
     cells: dict[str, str | float] = {}
-    for rank, (label, probability) in enumerate(answer.guesses, start=1):
+    for rank, (label, probability) in enumerate(guesses, start=1):
         cells |= {f"action_{rank}": label, f"action_{rank}_probability": probability}
     return cells
 
 
-def _as_json(answer: Answer) -> dict:
-    told = [{"label": label, "probability": probability} for label, probability in answer.guesses]
-    return {"video": answer.video, "at": answer.at, "reason": answer.reason, "next": told}
+def _as_json(answer: Answer, rolls: bool) -> dict:
+    found = {"video": answer.video, "at": answer.at, "reason": answer.reason, "next": _listed(answer.guesses)}
+    later = [{"ahead": ahead, "next": _listed(guesses)} for ahead, guesses in answer.later]
+    return found | ({"later": later} if rolls else {})
+
+
+def _listed(guesses: Sequence[Guess]) -> list[dict]:
+    return [{"label": label, "probability": probability} for label, probability in guesses]
 
 
 def _say(answers: Sequence[Answer]) -> None:
     for answer in answers:
         if answer.guesses:
-            said = ", ".join(f"{label} ({100 * share:.0f} %)" for label, share in answer.guesses)
-            log.info("%r after %.2f s: %s", answer.video, answer.at, said)
+            log.info("%r after %.2f s: %s", answer.video, answer.at, _shares(answer.guesses))
+        for ahead, guesses in answer.later:
+            log.info("%r, %g s later: %s", answer.video, ahead, _shares(guesses))
+
+
+def _shares(guesses: Sequence[Guess]) -> str:
+    return ", ".join(f"{label} ({100 * share:.0f} %)" for label, share in guesses)

@@ -146,9 +146,11 @@ class MaskedTraining(Trainee):
     def _hidden(self, draw: Draw) -> tuple[list[int], list[int]]:
         """Return a line with hidden tokens, and what is to be guessed at each of its places (-100: nothing)."""
         rng, line = draw.rng(), np.array(self.lines[draw.sample])
-        chosen = (rng.random(len(line)) < MASKED) & ~np.isin(line, self.special)
-        if not chosen.any() and len(line) > 1:
-            chosen[1 + int(rng.integers(len(line) - 1))] = True  # short lines would often teach nothing
+        plain = ~np.isin(line, self.special)
+        chosen = (rng.random(len(line)) < MASKED) & plain
+        if plain.any() and not chosen.any():
+            places = np.flatnonzero(plain)
+            chosen[places[int(rng.integers(len(places)))]] = True  # short lines would often teach nothing
         how, other = rng.random(len(line)), rng.choice(self.plain, len(line))
         shown = np.where(chosen & (how < HIDDEN), self.tokens.mask, line)
         shown = np.where(chosen & (how >= HIDDEN) & (how < HIDDEN + CHANGED), other, shown)

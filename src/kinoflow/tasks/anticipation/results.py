@@ -14,6 +14,7 @@ from kinoflow.report.results import history as history_of
 from kinoflow.store import tables
 from kinoflow.tasks.anticipation.evaluate import Prediction
 from kinoflow.tasks.anticipation.result_store import Scores, read_scores
+from kinoflow.tasks.anticipation.rollout import Later
 
 Row = dict[str, float]  # of a history
 
@@ -27,6 +28,7 @@ class Result:
     predictions: list[Prediction]
     scores: Scores
     model: Path
+    later: list[Later]  # of students that roll out
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,20 @@ def read_runs(
     predictions: Iterable[Path],
     scores: Iterable[Path],
     models: Iterable[Path],
+    later: Iterable[Path] = (),
 ) -> list[Run]:
-    """Return the runs by name; DataError if a seed lacks one of its files."""
+    """Return the runs by name; DataError if a seed lacks one of its files. later: for none of them, or for all."""
     files = {"metrics": metrics, "histories": histories, "predictions": predictions, "scores": scores, "models": models}
+    files |= {"later": later} if (later := list(later)) else {}
     found: dict[str, dict[int, Result]] = {}
     for (run, seed), paths in together(files).items():
         found.setdefault(run, {})[seed] = _result(*paths)
     return [Run(name, seeds) for name, seeds in found.items()]
 
 
-def _result(metrics: Path, history: Path, predictions: Path, scores: Path, model: Path) -> Result:
-    return Result(
-        numbers(metrics), history_of(history), tables.read(predictions, Prediction), read_scores(scores), model
-    )
+def _result(
+    metrics: Path, history: Path, predictions: Path, scores: Path, model: Path, later: Path | None = None
+) -> Result:
+    steps = tables.read(later, Later) if later else []
+    told = tables.read(predictions, Prediction)
+    return Result(numbers(metrics), history_of(history), told, read_scores(scores), model, steps)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kinoflow.datasets.actions import Classes
+from kinoflow.datasets.actions import Classes, classes_of
 from kinoflow.errors import DataError
 from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.features.origin import Origin
@@ -81,17 +81,18 @@ def read_checkpoint(path: Path) -> Trained:
     )
 
 
-def classes_of(values: dict[str, Any]) -> Classes:
-    """Return the table of classes that a checkpoint holds as JSON values."""
-    many = {name: tuple(numbers) for name, numbers in values["many_shot"].items()}
-    plain = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items() if key != "many_shot"}
-    return Classes(**plain, many_shot=many)
-
-
 def run_name(model: Path) -> str:
     """Return what a checkpoint is called in what is said: by its folder, and the run's above where it is a seed's."""
     seed, run = model.parent.name, model.parent.parent.name
     return f"{run} {seed}" if run and seed.startswith("seed-") else seed or model.stem
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The scores of actions (C,) of what comes next, and (K, C) of each step that is rolled out; none: K is 0."""
+
+    next: np.ndarray
+    later: np.ndarray
 
 
 class Scorer:
@@ -126,6 +127,13 @@ class Scorer:
         )
         with torch.inference_mode():
             return self.network(torch.from_numpy(x).to(self.how.device), whole, maps)
+
+    def expected(self, x: np.ndarray, length: int) -> Expected:
+        """Return what is expected after a sequence x (T, ...) of so many steps."""
+        said = self.said(x[None], np.array([length]))
+        scores = said.scores["action"][0].float().cpu().numpy()
+        later = self.later(said) if self.network.ahead > 1 else None
+        return Expected(scores, np.zeros((0, len(scores)), np.float32) if later is None else later[0])
 
     def later(self, said: Said) -> np.ndarray | None:
         """Return the scores (B, k, C) of actions of the steps that were rolled out; None: the head does not roll out."""

@@ -1,4 +1,4 @@
-"""Where features come from: shards, an LMDB in the layout of RULSTM, files of one video each, or the true labels (an oracle).
+"""Where features come from: shards, files of one video each, or the true labels (an oracle).
 
 A source gives the features of a video at once with their times (``rows``), or those of some numbered frames (``frames``):
 T rows, n frames, D features. Frame number k of ``fps`` a second is the moment k / fps.
@@ -6,27 +6,22 @@ T rows, n frames, D features. Frame number k of ``fps`` a second is the moment k
 
 import gzip
 import io
-import time
 import tokenize
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.features.arrays import read_matrix
-from kinoflow.media.isolate import StoppedError, isolated
 from kinoflow.store.shards import Shard, with_rows
 from kinoflow.tasks.anticipation.windows import NONE, labels_at
 
-KEY = "{video}_frame_{number:010d}.jpg"  # of RULSTM's LMDB; its values are raw float32
 SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".npy.gz", ".txt.gz", ".gz")
 ORACLE_STEP = 0.25  # seconds between rows of the oracle
-LOOK = 3.0  # seconds for which a child process goes through an LMDB
 SLACK = 1e-6  # seconds by which written times may be off
 LOOKBACK = 9  # frames
 
@@ -224,119 +219,6 @@ def _unpacked(path: Path) -> np.ndarray:
     return found
 
 
-class Lmdb:
-    """RULSTM's LMDB of frame features; only the frames that are asked for are read.
-
-    The library believes what the file says of itself, and a damaged one would end the process without a word: the file must
-    be as long as it says, and for some seconds a child process goes through it first.
-
-    lookback: a frame that is not stored is replaced by the nearest one at most so many frames before it, else by zeros.
-    """
-
-    def __init__(self, root: Path, lookback: int = LOOKBACK):
-        self.root, self.lookback = Path(root), lookback
-        self._open: Any = None
-        environment = self._environment()
-        try:
-            first = isolated(_look, environment, seconds=2 * LOOK, megabytes=1000)
-        except StoppedError as error:
-            raise self._damaged(error) from None
-        if first is None:
-            raise DataError(f"{root}: this LMDB is empty")
-        self.width = len(self._vector(*first))
-
-    def __getstate__(self) -> tuple[Path, int, int]:
-        return self.root, self.lookback, self.width
-
-    def __setstate__(self, state: tuple[Path, int, int]) -> None:
-        self.root, self.lookback, self.width = state
-        self._open = None  # a process that loads data opens it itself
-
-    def _environment(self) -> Any:
-        if self._open is None:
-            try:
-                import lmdb
-            except ImportError:
-                raise ConfigError(
-                    "root: features in an LMDB need the package lmdb; install it (pip install lmdb)"
-                ) from None
-            try:
-                found = lmdb.open(str(self.root), readonly=True, lock=False, readahead=False)
-                size, pages = (self.root / "data.mdb").stat().st_size, found.info()["last_pgno"] + 1
-                if size < pages * found.stat()["psize"]:
-                    raise self._damaged(f"it is cut off: {size} bytes of {pages} pages")
-            except lmdb.Error as error:
-                raise DataError(f"{self.root}: this is no readable LMDB: {error}") from None
-            self._open = found
-        return self._open
-
-    @contextmanager
-    def _reading(self) -> Iterator[Any]:
-        """Give a transaction that reads; DataError for what the library finds to be damaged."""
-        environment = self._environment()
-        import lmdb
-
-        try:
-            with environment.begin() as reading:
-                yield reading
-        except lmdb.Error as error:
-            raise self._damaged(error) from None
-
-    def _damaged(self, why: object) -> DataError:
-        return DataError(f"{self.root}: this LMDB is damaged ({why}); fetch it again")
-
-    def _vector(self, key: bytes, value: bytes) -> np.ndarray:
-        if len(value) % 4 or not value:
-            raise DataError(f"{self.root}: the value of {key!r} has {len(value)} bytes, which is no row of float32")
-        return np.frombuffer(value, np.float32)
-
-    def rows(self, video: str) -> tuple[np.ndarray, np.ndarray]:
-        """Refuse: all frames of a video would be read."""
-        raise ConfigError("sampling.read: an LMDB is read frame by frame; take read: frames")
-
-    def frames(self, video: str, numbers: np.ndarray) -> np.ndarray:
-        """Return the features of frames, (n, D) float32; DataError if none of them is stored."""
-        found = np.zeros((len(numbers), self.width), np.float32)
-        seen = 0
-        with self._reading() as reading:
-            stored = {number: self._nearest(reading, video, number) for number in {*map(int, numbers)}}
-        for i, number in enumerate(map(int, numbers)):
-            vector = stored[number]
-            if vector is not None:
-                if len(vector) != self.width:
-                    raise DataError(
-                        f"{self.root}: the frame {number} of {video!r} has {len(vector)} columns, others {self.width}"
-                    )
-                found[i], seen = vector, seen + 1
-        if not seen:
-            raise DataError(
-                f"{self.root}: none of the frames {min(numbers)} to {max(numbers)} of {video!r} is stored; give the LMDB of this dataset"
-            )
-        return found
-
-    def _nearest(self, reading: Any, video: str, number: int) -> np.ndarray | None:
-        for earlier in range(number, max(number - self.lookback, 1) - 1, -1):
-            key = KEY.format(video=video, number=earlier).encode("utf-8", "surrogateescape")
-            value = reading.get(key)
-            if value is not None:
-                return self._vector(key, value)
-        return None
-
-
-def _look(environment: Any) -> tuple[bytes, bytes] | None:
-    """Go through the entries of an LMDB for some seconds; return the first, None if there is none."""
-    first, end, told = None, time.monotonic() + LOOK, environment.stat()["entries"]
-    with environment.begin(buffers=True) as reading, reading.cursor() as cursor:
-        for number, (key, value) in enumerate(cursor):
-            if number == told:
-                raise ValueError(f"it has more than the {told} entries that it tells of")
-            first = first or (bytes(key), bytes(value))
-            value[-1:].tobytes()
-            if time.monotonic() > end:
-                break
-    return first
-
-
 class Labels(Timed):
     """The oracle: the true action of each moment, one-hot; zeros where nothing is done."""
 
@@ -429,3 +311,8 @@ class Pictures:
             how = cv2.INTER_AREA if side > self.size else cv2.INTER_LINEAR
             cut = np.stack([cv2.resize(each, (self.size, self.size), interpolation=how) for each in cut])
         return ((cut.astype(np.float32) / 255 - 0.5) / 0.5).transpose(0, 3, 1, 2)
+
+
+def seen_as_bytes(pictures: np.ndarray) -> np.ndarray:
+    """Return pictures as `Pictures` gives them, as they were before: uint8 of the same shape."""
+    return np.clip(np.rint((pictures * 0.5 + 0.5) * 255), 0, 255).astype(np.uint8)

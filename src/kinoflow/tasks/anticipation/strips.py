@@ -40,7 +40,7 @@ def examples(shown: Sequence[Run], rows: Rows, frames: Sequence[Path], count: in
     names = ("likeliest", "second", "third", "fourth", "fifth")
     columns = (Column("action", "name"), Column("true next"), Column("by"), *(Column(name) for name in names))
     found: list[Block] = [Heading("What comes next?")]
-    found += _strips(uids, rows, place, first, frames)
+    found += strips(uids, rows, place, first, frames)
     return [*found, Table("The five likeliest next actions", columns, tuple(lines))]
 
 
@@ -61,15 +61,16 @@ def _five(row: Prediction) -> tuple[str, ...]:
     )
 
 
-def _strips(
+def strips(
     uids: Sequence[str], rows: Rows, place: Mapping[str, int], scores: Scores, frames: Sequence[Path]
 ) -> list[Block]:
+    """Return the picture of what was seen before actions, if shards have frames of it. place: as of `spread`."""
     shards = Stored("frame")
     for shard in map(Shard, frames):
         if shard.shape is not None and shard.channels == COLOURS:
             shards.add(shard)
     at = {uid: i for i, uid in enumerate(scores.uids)}
-    strips = []
+    drawn = []
     for uid in uids:
         video = rows.video[place[uid]]
         found = shards.find(video)
@@ -83,12 +84,12 @@ def _strips(
             numbers = own[evenly(len(own), min(FRAMES, len(own)))]
             pictures = _enlarged(shard.frames(stored, numbers))
             name = f"{uid}: then {scores.classes[int(scores.targets[at[uid]])]}"
-            strips.append(Strip(name, video, pictures, times[numbers], end))
-    if not strips:
+            drawn.append(Strip(name, video, pictures, times[numbers], end))
+    if not drawn:
         return []
-    said = "; ".join(strip.name for strip in strips)
+    said = "; ".join(strip.name for strip in drawn)
     caption = "Frames of the window, evenly spread, and their times."
-    return [Figure(f"What was seen before actions: {said}", caption, image=compose(strips, FRAMES))]
+    return [Figure(f"What was seen before actions: {said}", caption, image=compose(drawn, FRAMES))]
 
 
 def _enlarged(frames: np.ndarray) -> np.ndarray:

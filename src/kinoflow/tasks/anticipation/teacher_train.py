@@ -90,7 +90,7 @@ def teacher_train(
     known = [path for path in (actions, classes, pretrained, corpus) if path]
     begun = content_hash(weights) if weights else ""
     with workplace(place, known, resolved(options), seed, dataset, begun, code) as mine:
-        told = TeacherTraining(trained, examples, weights_of(rows, sides.train, table, options, heads), options, check)
+        told = TeacherTraining(trained, examples, weights_of(rows, sides.train, options, heads), options, check)
         with arithmetic(torch.device("cpu"), options.training.threads):
             first = told.validate()
         told_name = f"train teacher {table.dataset} {options.history.policy} seed {seed}"
@@ -154,7 +154,7 @@ def heads_of(table: Classes, options: TeacherOptions) -> dict[str, int]:
 
 
 def weights_of(
-    rows: Rows, train: np.ndarray, table: Classes, options: TeacherOptions, heads: Mapping[str, int]
+    rows: Rows, train: np.ndarray, options: TeacherOptions, heads: Mapping[str, int]
 ) -> dict[str, Tensor | None]:
     """Return the weights of each head's classes, (C,), or None where all count alike."""
     if not options.balanced:
@@ -354,6 +354,10 @@ class TeacherTraining(Trainee):
         count = max(1, len(labels))
         found = {f"action_top{k}": (ranks < k).sum() / count for k in KS}
         return found | {"action_class_mean": ((ranks < 1) * self.balance.to(labels.device)[labels]).sum() / count}
+
+    def validates(self) -> bool:
+        """Whether there are held-out actions."""
+        return self.check is not None
 
     def validate(self) -> dict[str, float] | None:
         """Return how well held-out actions are told."""

@@ -19,6 +19,7 @@ from kinoflow.tasks.anticipation.options import AnticipationOptions
 from kinoflow.tasks.anticipation.planning import Planned, begin, network, origin_of, planned
 from kinoflow.tasks.anticipation.schedule import kd_rate
 from kinoflow.tasks.anticipation.scoring import Scorer, Trained, run_name
+from kinoflow.tasks.anticipation.sources import seen_as_bytes
 from kinoflow.training import checkpoint
 from kinoflow.training.devices import device_of
 from kinoflow.training.distributed import is_first
@@ -31,6 +32,7 @@ from kinoflow.training.workplace import workplace
 
 TESTING = ("test", "test_on")  # options that change nothing of the training
 BALANCE = 12  # first word of what seeds the balanced order
+SHOW, SHOWN = 13, 4  # first word of what seeds the samples that are shown; how many
 
 
 def anticipation_train(
@@ -158,6 +160,23 @@ class StudentTrainee(Trainee):
                 batch["teacher_features"] = torch.from_numpy(teaching.features[numbers])
         return batch
 
+    def show(self, step: int) -> dict[str, np.ndarray]:
+        """Return what the network is shown of some training samples, varied as in training: videos (T, S, S, 3) uint8.
+
+        Steps that are clips show the last frame of each. Nothing for students that read features.
+        """
+        if self.plan.options.network.backbone == "identity":
+            return {}
+        found = {}
+        for number in np.linspace(0, len(self.sequences) - 1, min(SHOWN, len(self.sequences))).astype(int).tolist():
+            x = self.sequences(
+                number, np.random.default_rng((SHOW, step, number))
+            ).x  # (T, 3, S, S), or (T, 3, t, S, S)
+            frames = x[:, :, -1] if x.ndim == 5 else x
+            uid = self.sequences.samples.rows.uid[number]
+            found[f"seen/{uid}"] = seen_as_bytes(frames).transpose(0, 2, 3, 1)
+        return found
+
     def weigh(self, draws: list[Draw]) -> dict[str, float]:
         """Return the number of labelled steps, where the mean of past classes runs over these."""
         keys = [key for key in self.used if key.startswith("past_cls_")]
@@ -263,6 +282,10 @@ class StudentTrainee(Trainee):
             f"{target}_top1": (scores.argmax(1) == batch["labels"][target]).float().mean()
             for target, scores in self.said.scores.items()
         }
+
+    def validates(self) -> bool:
+        """Whether there are validation samples."""
+        return self.plan.validation is not None
 
     def validate(self) -> dict[str, float] | None:
         """Return the shares of validation samples whose action is the likeliest, and among the five likeliest."""

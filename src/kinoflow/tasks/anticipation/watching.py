@@ -12,10 +12,10 @@ from kinoflow.store.shards import Shard
 from kinoflow.tasks.anticipation import windows
 from kinoflow.tasks.anticipation.backbones import CLIPS
 from kinoflow.tasks.anticipation.options import SamplingOptions
-from kinoflow.tasks.anticipation.scoring import Scorer, Trained
+from kinoflow.tasks.anticipation.scoring import Expected, Scorer, Trained
 from kinoflow.tasks.anticipation.sources import Pictures, View
 
-Told = tuple[float | None, str, np.ndarray | None]  # a moment in seconds, why nothing can be told, scores (C,)
+Told = tuple[float | None, str, Expected | None]  # a moment in seconds, why nothing can be told, what is expected
 
 
 class Watcher:
@@ -60,8 +60,7 @@ class Watcher:
             x = pictures.frames(video, frame_numbers(of, moment))
         except DataError as error:
             return moment, str(error), None
-        scores = self.scorer.said(x[None], np.array([len(x)])).scores["action"]
-        return moment, "", scores[0].float().cpu().numpy()
+        return moment, "", self.scorer.expected(x, len(x))
 
 
 def frame_numbers(of: SamplingOptions, at: float) -> np.ndarray:
