@@ -306,6 +306,7 @@ def test_options_that_do_not_fit_the_data_are_refused(world, tmp_path):
         ("train_on: no segment", options(train_on=["nothing"]), {}),
         ("hold_out: no segment", options(hold_out=["k9"]), {}),
         ("corpus: there is no corpus", options(corpus=True), {}),
+        ("keep: best needs a validation", options(training={"keep": "best"}), {}),
     ):
         with pytest.raises(ConfigError, match=said):
             train(world, tmp_path, wrong, **more)
