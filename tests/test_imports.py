@@ -149,6 +149,7 @@ ALWAYS = {
     "kinoflow.training.devices": {"torch"},
     "kinoflow.training.distributed": {"torch"},
     "kinoflow.training.feed": {"torch"},
+    "kinoflow.training.first_weights": {"torch"},
     "kinoflow.training.gather": {"torch"},
     "kinoflow.training.groups": {"torch"},
     "kinoflow.training.kept": {"torch"},

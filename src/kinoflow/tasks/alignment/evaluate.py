@@ -17,9 +17,10 @@ from kinoflow.store.shards import Shard
 from kinoflow.store.tables import write
 from kinoflow.tasks.alignment import data
 from kinoflow.tasks.alignment.data import Clip, Sources
-from kinoflow.tasks.alignment.embed import Embedder, read_checkpoint, run_name, untrained, write_embeddings
+from kinoflow.tasks.alignment.embed import Embedder, read_checkpoint, untrained, write_embeddings
 from kinoflow.tasks.alignment.measures import Numbers, Side, mean, measures, over, tau_by_clip
 from kinoflow.tasks.alignment.options import AlignmentOptions, AlignmentTestOptions, MeasuringOptions
+from kinoflow.training.checkpoint import run_name
 from kinoflow.training.devices import device_of
 
 DIGITS = 6  # of numbers in tables

@@ -19,7 +19,7 @@ from kinoflow.stage import Folder, In, Out, State
 from kinoflow.tasks.alignment import data, rates
 from kinoflow.tasks.alignment.augment import prepare, vary, vary_rows
 from kinoflow.tasks.alignment.data import Clip, Sources
-from kinoflow.tasks.alignment.embed import TESTING, Embedder, Trained, run_name
+from kinoflow.tasks.alignment.embed import Embedder, Trained
 from kinoflow.tasks.alignment.evaluate import Comparison
 from kinoflow.tasks.alignment.loss import accuracy, batch_losses
 from kinoflow.tasks.alignment.measures import Numbers, mean
@@ -28,12 +28,14 @@ from kinoflow.tasks.alignment.options import AlignmentOptions
 from kinoflow.tasks.alignment.sampling import View, views
 from kinoflow.tasks.alignment.weights import begin
 from kinoflow.training import checkpoint
+from kinoflow.training.checkpoint import run_name
 from kinoflow.training.devices import device_of
 from kinoflow.training.distributed import is_first
 from kinoflow.training.gather import gathered
 from kinoflow.training.groups import one_group
 from kinoflow.training.kept import checkpoints
 from kinoflow.training.loop import Draw, Trainee, fit
+from kinoflow.training.options import TESTING
 from kinoflow.training.schedule import Plan as Steps
 from kinoflow.training.workplace import workplace
 

@@ -23,9 +23,10 @@ from kinoflow.store.shards import Shard
 from kinoflow.tasks.anticipation import dense, windows
 from kinoflow.tasks.anticipation.data import means
 from kinoflow.tasks.anticipation.options import AnticipateOptions
-from kinoflow.tasks.anticipation.scoring import Scorer, Trained, read_checkpoint, run_name
+from kinoflow.tasks.anticipation.scoring import Scorer, Trained, read_checkpoint
 from kinoflow.tasks.anticipation.sources import rows_at
 from kinoflow.tasks.anticipation.watching import Watcher, frame_numbers
+from kinoflow.training.checkpoint import run_name
 from kinoflow.training.devices import device_of
 
 DIGITS = 6
