@@ -1,6 +1,6 @@
 """The stage that tests a trained network on clips: the paper's measures, beside a clock, raw pixels and the untrained network."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,7 +106,7 @@ def alignment_evaluate(
         own = tested.numbers(lambda clip: vectors[""](clip.name))
         baselines = {
             "clock": tested.mean(lambda clip: metrics_of.clock(clip.frames)[:: options.every]),
-            "pixels": tested.mean(_pixels(both, source, options)),
+            "pixels": tested.mean(_pixels(source, options)),
             "untrained": tested.mean(lambda clip: vectors["untrained"](clip.name)),
         }
         rows = _rows(tested, lambda clip: vectors[""](clip.name))
@@ -125,7 +125,7 @@ def _apart(options: AlignmentOptions, sets: str) -> AlignmentOptions:
     return options.model_copy(update={"sets": sets}) if sets else options
 
 
-def _pixels(clips: Mapping[str, Clip], source: Sources, options: AlignmentTestOptions) -> Callable[[Clip], np.ndarray]:
+def _pixels(source: Sources, options: AlignmentTestOptions) -> Callable[[Clip], np.ndarray]:
     """Return the function that gives a clip's raw pixels (feature rows), (n, F) float32; each clip is read once."""
     kept: dict[str, np.ndarray] = {}
 

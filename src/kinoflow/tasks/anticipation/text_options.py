@@ -9,7 +9,6 @@ from kinoflow.training.options import TrainingOptions
 
 Split = Annotated[str, Field(min_length=1)]
 POOLED = ("bert", "albert", "roberta")  # models that have a pooler
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class SequencesOptions(Options):
