@@ -16,7 +16,8 @@ from kinoflow.datasets.published.options import AnnotationsOptions, VideoAnnotat
 from kinoflow.features.options import RunWeights
 from kinoflow.options import is_word, resolved, short_hash
 from kinoflow.room_runs import ActionsRun, CorpusRun, ReleasedRun, SetsRun, TaxonomyRun
-from kinoflow.study import ROOMS, FeaturesRun, FlowRun, FramesRun, PcaRun, Study, dataset_of, reads, seeds_of
+from kinoflow.shard_runs import FeaturesRun, FlowRun, FramesRun, PcaRun
+from kinoflow.study import ROOMS, Study, dataset_of, reads, seeds_of
 
 LABEL_FILES = ("labels", "splits")  # given to the index as files; their content is what counts
 READS = {FramesRun: ("dataset",), FlowRun: ("frames", "dataset"), PcaRun: ("features",)}  # keys that name what is read

@@ -83,6 +83,12 @@ class RecognitionRun(Seeded, RecognitionOptions):
         return self
 
 
+def _one_each(run: "ClipFusionRun | FusionRun") -> "ClipFusionRun | FusionRun":
+    if run.coefficients and len(run.coefficients) != len(run.runs):
+        raise ValueError(f"coefficients: {len(run.coefficients)} for {len(run.runs)} runs; give one for each")
+    return run
+
+
 class ClipFusionRun(Seeded, ClipFusionOptions):
     """One named ensemble: the scores of several recognition runs added clip by clip, seed by seed."""
 
@@ -91,11 +97,7 @@ class ClipFusionRun(Seeded, ClipFusionOptions):
     )
     test: Name | None = option(None, "which of the runs' further tests (tests.<name>); empty: test", "")
 
-    @model_validator(mode="after")
-    def _a_coefficient_each(self) -> Self:
-        if self.coefficients and len(self.coefficients) != len(self.runs):
-            raise ValueError(f"coefficients: {len(self.coefficients)} for {len(self.runs)} runs; give one for each")
-        return self
+    _coefficients = model_validator(mode="after")(_one_each)
 
 
 class SegmentationRun(Seeded, SegmentationOptions):
@@ -296,11 +298,7 @@ class FusionRun(Seeded, FusionOptions):
     runs: tuple[Name, ...] = option(..., "the students, keys of anticipation", "", min_length=2)
     test: Name | None = option(None, "which of the students' further tests (tests.<name>); empty: test", "")
 
-    @model_validator(mode="after")
-    def _a_weight_each(self) -> Self:
-        if self.coefficients and len(self.coefficients) != len(self.runs):
-            raise ValueError(f"coefficients: {len(self.coefficients)} for {len(self.runs)} runs; give one for each")
-        return self
+    _coefficients = model_validator(mode="after")(_one_each)
 
 
 class SummaryRun(Seeded):

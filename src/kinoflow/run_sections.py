@@ -9,7 +9,8 @@ from typing import Any
 from kinoflow.labels_seen import OUTSIDE, labels_seen
 from kinoflow.layout import Layout, Run, frames_of, table_path
 from kinoflow.options import resolved
-from kinoflow.runs import MODEL, TABLES, Runs
+from kinoflow.run_files import TABLES
+from kinoflow.runs import MODEL, Runs
 from kinoflow.study import reads
 from kinoflow.study_parts import shown
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kinoflow.datasets.contact_sheet import HEIGHT, Strip, clock, compose
+from kinoflow.datasets.contact_sheet import HEIGHT, Strip, clock, compose, enlarged
 from kinoflow.datasets.figures import data_section
 from kinoflow.errors import DataError
 from kinoflow.report import section
@@ -195,3 +195,10 @@ def test_overlapping_late_and_empty_segments_can_be_drawn():
 )
 def test_times_read_as_a_players_clock(seconds, said):
     assert clock(seconds) == said
+
+
+def test_small_frames_are_enlarged_to_the_height_of_the_sheet():
+    small = np.full((2, 12, 16, 3), 7, np.uint8)
+    assert enlarged(small).shape == (2, HEIGHT, HEIGHT * 16 // 12, 3) and (enlarged(small) == 7).all()
+    large = np.zeros((1, HEIGHT, 40, 3), np.uint8)
+    assert enlarged(large) is large

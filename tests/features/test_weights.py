@@ -19,7 +19,7 @@ from kinoflow.errors import DataError
 from kinoflow.features.backbones import member
 from kinoflow.features.bn_inception import BnInception
 from kinoflow.features.small import Small
-from kinoflow.features.weights import drawn, load, published_file, read
+from kinoflow.features.weights import drawn, few, load, published_file, read
 
 
 def small(seed: int) -> Small:
@@ -225,3 +225,7 @@ def test_a_damaged_file_in_the_cache_is_refused(hub):
 
 def test_the_names_of_torchvision_files_hold_their_checksum():
     assert member("resnet18", "DEFAULT").url.endswith("/resnet18-f37072fd.pth")
+
+
+def test_of_many_names_the_first_are_said():
+    assert [few(list(names)) for names in ("", "a", "abc", "abcd")] == ["", " (a)", " (a, b, c)", " (a, b, c, ...)"]

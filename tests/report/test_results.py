@@ -5,7 +5,18 @@ import json
 import pytest
 
 from kinoflow.errors import DataError
-from kinoflow.report.results import at, history, labels_seen, networks, numbers, placed, together
+from kinoflow.report.results import (
+    at,
+    by_seed,
+    history,
+    labels_seen,
+    mean_of,
+    networks,
+    numbers,
+    placed,
+    together,
+    typical,
+)
 
 
 def file(folder, run, seed, name, text="{}"):
@@ -60,3 +71,20 @@ def test_labels_that_features_had_seen_are_told_once_for_all_runs_or_run_by_run(
     assert one.text.endswith("had seen whose features are read: verb.")
     (two,) = labels_seen({"a": "verb", "b": "none", "c": "verb"})
     assert two.text.endswith(": verb: `a`, `c`; none: `b`.")
+
+
+def test_a_measure_by_seed_is_of_the_seeds_that_have_a_number_of_it():
+    metrics = {0: {"verb": {"top1": 0.5}}, 1: {"verb": {"top1": None}}, 2: {}, 10: {"verb": {"top1": 1}}}
+    assert by_seed(metrics, ("verb", "top1")) == {0: 0.5, 10: 1.0}
+    assert by_seed(metrics, ("verb",)) == {}
+
+
+def test_the_mean_of_no_seed_is_none():
+    assert mean_of({0: 0.5, 4: 0.25}) == 0.375 and mean_of({}) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "seed"), [({3: 0.9, 5: 0.5, 7: 0.1}, 5), ({8: 0.2, 6: 0.4}, 6), ({4: 1.0, 2: 1.0, 9: 0.0}, 2)]
+)
+def test_the_typical_seed_is_nearest_to_the_median_the_lowest_of_equals(found, seed):
+    assert typical(found) == seed

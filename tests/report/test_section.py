@@ -154,3 +154,7 @@ def test_no_json_value_breaks_the_reader_itself(tmp_path_factory, value):
     path.write_text(json.dumps(value))
     with pytest.raises(DataError, match=r"any\.json"):
         section.read(path)
+
+
+def test_one_thing_has_no_plural():
+    assert [section.counted(number, "run") for number in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]

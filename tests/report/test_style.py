@@ -140,3 +140,21 @@ def test_a_short_logarithmic_axis_has_numbers_too(values, wanted):
 def test_bars_of_nothing_and_of_zeros_can_be_drawn():
     for values in ([], [0.0, 0.0]):
         style.svg(lambda f, v=values: style.bars(f.subplots(), ["a"] * len(v), v, ["0 s"] * len(v)), 3, 2)
+
+
+def test_runs_look_different_for_as_long_as_there_are_looks():
+    looks = [tuple(style.look(number).values()) for number in range(len(style.SERIES) * len(style.LINES))]
+    assert len(set(looks)) >= 2 * len(style.SERIES)
+    assert [colour for colour, _ in looks[: len(style.SERIES)]] == list(style.SERIES)
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [("cut", "cut"), ("a" * 28, "a" * 28), ("begin" + "x" * 20 + "last end", "begin" + "x" * 14 + "…last end")],
+)
+def test_a_long_name_is_drawn_without_its_middle(name, drawn):
+    assert style.short(name) == drawn and len(style.short(name)) <= 28
+
+
+def test_what_is_not_to_be_seen_in_a_name_is_drawn_as_an_escape():
+    assert style.short("a\nb") == "a\\nb"

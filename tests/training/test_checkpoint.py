@@ -1,12 +1,14 @@
 """A checkpoint is one file with all to build the model again; one of another model is refused in a sentence."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from tests.training.toy import network
 from torch import nn
 
 from kinoflow.errors import DataError
-from kinoflow.training.checkpoint import load_into, read, save
+from kinoflow.training.checkpoint import load_into, read, run_name, save
 
 ABOUT = {"room": "toy", "heads": {"class": ["a", "b\n"]}, "seed": 3}
 
@@ -64,3 +66,16 @@ def test_files_that_are_no_checkpoints_are_refused(file, tmp_path):
     save_file({"a": torch.ones(1)}, tmp_path / "other")
     with pytest.raises(DataError, match="do not say which model"):
         read(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("results/trial/recognition/lsnet/seed-0/model.safetensors", "lsnet seed-0"),
+        ("seed-0/model.safetensors", "seed-0"),
+        ("mine/model.safetensors", "mine"),
+        ("mine.safetensors", "mine"),
+    ],
+)
+def test_a_checkpoint_is_called_by_its_run_and_seed(path, name):
+    assert run_name(Path(path)) == name

@@ -88,7 +88,9 @@ def test_there_are_the_fourteen_and_their_hyper_parameters_are_the_spec_s(studie
         assert (found, training.epochs, training.batch) == (made, epochs, batch), key
         assert {name: getattr(options.sampling, name) for name in sampling} == sampling, key
         assert (training.schedule, options.test.fractions, options.test.chunk) == (schedule, fractions, chunk), key
-        intervals = (2, 5) if key == ("scl_k400", "scl") else (50, 60)  # epochs between validations, between checkpoints
+        intervals = (
+            (2, 5) if key == ("scl_k400", "scl") else (50, 60)
+        )  # epochs between validations, between checkpoints
         assert (training.validate_every, training.checkpoint_every) == intervals, key
         assert network.encoder != "transformer" or network.layers == LAYERS.get(key[0], 3), key
 

@@ -177,11 +177,6 @@ def write_actions(path: Path, actions: Iterable[Action]) -> None:
     tables.write(path, in_order(actions), Action)  # type: ignore[type-var] - any dataclass of plain values
 
 
-def read_actions(path: Path) -> list[Action]:
-    """Return the rows of actions.csv in order; DataError names file, line and column at fault."""
-    return in_order(tables.read(path, Action))  # type: ignore[type-var]
-
-
 def read_rows(path: Path, classes: Classes) -> Rows:
     """Return the rows of actions.csv as arrays; DataError if they are not of these classes."""
     actions = tables.read(path, Action)  # type: ignore[type-var]

@@ -55,6 +55,17 @@ def compose(strips: Sequence[Strip], columns: int) -> bytes:
     return out.getvalue()
 
 
+def enlarged(frames: np.ndarray) -> np.ndarray:
+    """Return frames (T, H, W, 3) uint8 at least as high as a sheet shows them."""
+    from PIL import Image
+
+    high, wide = frames.shape[1:3]
+    if high >= HEIGHT:
+        return frames
+    size = (max(1, round(wide * HEIGHT / high)), HEIGHT)
+    return np.stack([np.asarray(Image.fromarray(each).resize(size, Image.Resampling.BICUBIC)) for each in frames])
+
+
 def clock(seconds: float) -> str:
     """Say a time in a video: ``0:03.2``, ``1:02:03.0``."""
     tenths = round(seconds * 10)

@@ -19,7 +19,7 @@ from kinoflow.progress import Progress, log
 from kinoflow.report import section as sections
 from kinoflow.report import style
 from kinoflow.report.options import ReportOptions
-from kinoflow.report.section import Block, Callout, Column, Figure, Heading, Section, Table, Text
+from kinoflow.report.section import Block, Callout, Column, Figure, Heading, Section, Table, Text, counted
 from kinoflow.stage import Folder, In, Out
 from kinoflow.store.files import write_bytes
 from kinoflow.store.tables import PARTLY, Segment, Unreadable, Video, read
@@ -71,16 +71,12 @@ def data_section(
 
 
 def _summary(kept: Sequence[Video], actions: Sequence[Segment], lost: Sequence[Unreadable]) -> str:
-    said = [f"{_count(len(kept), 'video')}, {_hours(kept)} of footage"]
+    said = [f"{counted(len(kept), 'video')}, {_hours(kept)} of footage"]
     if actions:
-        said.append(f"{_count(len(actions), 'segment')} of {_count(len({a.action for a in actions}), 'action')}")
+        said.append(f"{counted(len(actions), 'segment')} of {counted(len({a.action for a in actions}), 'action')}")
     files = len(kept) + len(lost)
-    said.append(f"{len(lost)} of {_count(files, 'file')} not used" if lost else "every file was read")
+    said.append(f"{len(lost)} of {counted(files, 'file')} not used" if lost else "every file was read")
     return "; ".join(said) + "."
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _hours(videos: Iterable[Video]) -> str:
@@ -180,10 +176,10 @@ def _pictures(picture: bytes, kept: Sequence[Video], options: ReportOptions, roo
     if not picture:
         return []
     names = [video.video for video in _picked(kept, options)]
-    alt = f"Contact sheet of {_count(len(names), 'video')}: {', '.join(names)}"
+    alt = f"Contact sheet of {counted(len(names), 'video')}: {', '.join(names)}"
     caption = (
         f"Frames as the files hold them: {len(names)} of {len(kept)} videos, picked evenly from the list by name,"
-        f" {_count(options.sheet_frames, 'frame')} of each, spread evenly; below them what is done when."
+        f" {counted(options.sheet_frames, 'frame')} of each, spread evenly; below them what is done when."
     )
     return [Figure(alt, caption, image=picture)]
 
@@ -252,7 +248,7 @@ def _labels(actions: Sequence[Segment], splits: Sequence[str]) -> list[Block]:
         Column("mean seconds", "number", ".1f"),
     )
     most, least = (counts[ranked[i]].total() for i in (0, -1))
-    alt = f"Segments of each of {_count(len(ranked), 'action')}, from {most} of {ranked[0]} to {least} of {ranked[-1]}"
+    alt = f"Segments of each of {counted(len(ranked), 'action')}, from {most} of {ranked[0]} to {least} of {ranked[-1]}"
     table = Table("Segments by action", columns, rows, notes=_left_out(len(ranked), ACTIONS, "actions"))
     drawing = style.svg(partial(_draw_actions, counts=counts, ranked=ranked, splits=splits), 8.5, 2.6)
     return [Heading("Labels"), Figure(alt, "Segments by action, the most frequent first.", svg=drawing), table]

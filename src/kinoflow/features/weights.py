@@ -3,7 +3,7 @@
 import pickle
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,7 +61,7 @@ def load(network: nn.Module, path: Path, *, whole: bool = False) -> None:
     missing, ignored = [key for key in own if key not in matched], len(found) - len(matched)
     log.info(
         "weights %s: %d of %d matched, %d missing%s, %d of the file ignored",
-        path.name, len(matched), len(own), len(missing), _few(missing), ignored,
+        path.name, len(matched), len(own), len(missing), few(missing), ignored,
     )  # fmt: skip
     if whole and missing:
         raise DataError(f"{path}: {_misfit(missing[0], own, found)}; leave crop and clip as the weights were published")
@@ -134,11 +134,12 @@ def _is_row(value: Tensor, own: Tensor | None) -> bool:
     return own is not None and own.ndim == 1 and value.shape == (1, *own.shape)
 
 
-def _few(names: list[str]) -> str:
-    return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
-
-
 def _misfit(key: str, own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
     if key in found:
         return f"{key} has the shape {tuple(found[key].shape)}, the network needs {tuple(own[key].shape)}"
     return f"{key} is not in it"
+
+
+def few(names: Sequence[str]) -> str:
+    """Say the first of some names, as they stand behind their number: `` (a, b, c, ...)``, "" of none."""
+    return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""

@@ -20,7 +20,7 @@ import av
 import numpy as np
 
 from kinoflow.errors import DataError
-from kinoflow.media.demux import Clock, PacketIndex, decoding, opened, packet_index, packets
+from kinoflow.media.demux import Clock, PacketIndex, decoding, opened, packet_index, packets, until_broken
 from kinoflow.media.options import FramesOptions
 from kinoflow.media.picture import Converter
 from kinoflow.media.sample import at_rate, evenly
@@ -115,17 +115,8 @@ def _chosen(path: str | Path, options: FramesOptions) -> Iterator[Block]:
 
 def _frames(container: Any, stream: Any) -> Iterator[av.VideoFrame]:
     """Yield all frames that can be decoded; reading that breaks off ends them."""
-    for frames in decoding(stream, _until_broken(packets(container, stream))):
+    for frames in decoding(stream, until_broken(packets(container, stream))):
         yield from frames or ()
-
-
-def _until_broken(source: Iterable[Any]) -> Iterator[Any]:
-    try:
-        yield from source
-    except MemoryError:
-        raise
-    except av.FFmpegError:
-        return  # the probe has said so: partly readable
 
 
 def _in_order(pairs: Iterable[tuple[Any, float]]) -> Iterator[tuple[Any, float]]:

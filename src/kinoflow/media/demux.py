@@ -92,6 +92,16 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
         return  # PyAV trips at the end of files in which streams appear late (TS, FLV); all packets have come by then
 
 
+def until_broken(source: Iterable[Packet]) -> Iterator[Packet]:
+    """Yield packets up to where reading breaks off: the probe has said that such a file is cut short, ffmpeg reads it alike."""
+    try:
+        yield from source
+    except MemoryError:
+        raise
+    except av.FFmpegError:
+        return
+
+
 def decoding(stream: VideoStream, source: Iterable[Packet]) -> Iterator[list[av.VideoFrame] | None]:
     """Decode packet by packet: yield each one's frames (some have none), None where decoding failed.
 

@@ -15,11 +15,10 @@ from typing import Any
 
 import av
 import numpy as np
-from av.packet import Packet
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from kinoflow.errors import ConfigError, DataError
-from kinoflow.media.demux import decoding, opened, packets
+from kinoflow.media.demux import decoding, opened, packets, until_broken
 from kinoflow.media.options import ExportOptions
 from kinoflow.media.picture import quarter_turns
 from kinoflow.options import resolved
@@ -199,19 +198,10 @@ def _pictures(path: Path, height: int) -> Iterator[np.ndarray]:
     """Yield every frame that can be decoded, (height, W, 3) uint8; the first one decides W."""
     scale, size = VideoReformatter(), None
     with opened(path) as (container, stream):
-        for frames in decoding(stream, _until_broken(packets(container, stream))):
+        for frames in decoding(stream, until_broken(packets(container, stream))):
             for frame in frames or ():
                 size = size or _size(frame, height)
                 yield _upright(frame, size, scale)
-
-
-def _until_broken(source: Iterator[Packet]) -> Iterator[Packet]:
-    try:
-        yield from source
-    except MemoryError:
-        raise
-    except av.FFmpegError:
-        return  # the file is cut short: what was there is exported, as ffmpeg does it
 
 
 def _size(frame: av.VideoFrame, height: int) -> tuple[int, int]:

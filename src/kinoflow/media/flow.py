@@ -15,19 +15,18 @@ processors rounds in other ways, so it is switched off; it is no faster here.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from kinoflow.errors import ConfigError, DataError
-from kinoflow.media.kept import Kept
+from kinoflow.media.kept import Put, fill
 from kinoflow.media.options import FlowOptions
 from kinoflow.options import resolved
-from kinoflow.progress import Progress, log
+from kinoflow.progress import log
 from kinoflow.stage import In, Out
-from kinoflow.store.files import key_of, write_keys
+from kinoflow.store.files import key_of
 from kinoflow.store.planes import encode_planes
-from kinoflow.store.shards import COLOURS, Shard, writing
+from kinoflow.store.shards import COLOURS, Shard
 
 BLOCK = 32  # frames read at once
 STILL = 128  # the byte of no motion
@@ -49,22 +48,8 @@ def flow(frames: In, shard: Out, options: FlowOptions, code: str = "") -> None:
     source, settings = _opened(frames), resolved(options)
     attrs = {"store": options.store, "channels": 2, "options": settings}
     keys = {video: key_of(source.content(video), settings, code) for video in source.videos}
-    kept, failed = Kept(shard), []
-    with writing(shard, attrs, frames=True) as writer, _settled():
-        with Progress(f"flow {shard.stem}", total=len(keys), items="videos") as progress:
-            for video, key in keys.items():
-                try:
-                    if key not in kept:
-                        _compute(source, video, options, kept, key, attrs)
-                    kept.give(key, video, writer)
-                except DataError as error:
-                    log.warning("%s", error)
-                    failed.append(error)
-                progress.step()
-        if failed:
-            raise DataError(f"{failed[0]} ({len(failed)} of {len(keys)} videos failed; the work on the others is kept)")
-    write_keys(shard, keys)
-    kept.clear()
+    with _settled():
+        fill(shard, keys, attrs, lambda video, put: _compute(source, video, options, put), "flow", "videos")
 
 
 def _opened(path: Path) -> Shard:
@@ -74,7 +59,7 @@ def _opened(path: Path) -> Shard:
     return source
 
 
-def _compute(source: Shard, video: str, options: FlowOptions, kept: Kept, key: str, attrs: dict[str, Any]) -> None:
+def _compute(source: Shard, video: str, options: FlowOptions, put: Put) -> None:
     height, width = (int(side) for side in source.shape[source.videos.index(video)])
     if options.method in PRESETS and max(height, width) < SMALLEST:
         raise DataError(
@@ -84,7 +69,7 @@ def _compute(source: Shard, video: str, options: FlowOptions, kept: Kept, key: s
     rows = fields(source, video, options)
     pictures = (row.tobytes() if options.store == "raw" else encode_planes(row, options.quality) for row in rows)
     times = source.times(video)
-    kept.put(key, pictures, times, (height, width), attrs)
+    put(pictures, times, (height, width))
     log.info("computed the flow of %r: %d frames", video, len(times))
 
 

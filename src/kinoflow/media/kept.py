@@ -5,12 +5,49 @@ another video's failure nor a killed run costs it.
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kinoflow.store.files import read_keys
+from kinoflow.errors import DataError
+from kinoflow.progress import Progress, log
+from kinoflow.store.files import read_keys, write_keys
 from kinoflow.store.shards import Shard, ShardWriter, writing
+
+Put = Callable[
+    [Iterable[bytes], Any, tuple[int, int]], None
+]  # stored pictures, times (T,) in seconds, height and width
+
+
+def fill(
+    path: Path, keys: dict[str, str], attrs: dict[str, Any], make: Callable[[str, Put], None], what: str, items: str
+) -> None:
+    """Write the shard of pictures of the videos of ``keys``, {video: what tells what its pictures are made from}.
+
+    ``make`` is called with a video whose pictures must be made, and with what to hand them to. A video that fails stops the
+    stage with a DataError, but not before the others are done; their pictures are not made again.
+
+    what, items: what is made (flow), and of what (clips), for people
+    """
+    kept, failed = Kept(path), []
+    progress = Progress(f"{what} {path.stem}", total=len(keys), items=items)
+    with writing(path, attrs, frames=True) as writer, progress:
+        for video, key in keys.items():
+            try:
+                if key not in kept:
+                    make(video, partial(kept.put, key, attrs))
+                kept.give(key, video, writer)
+            except DataError as error:
+                log.warning("%s", error)
+                failed.append(error)
+            progress.step()
+        if failed:
+            raise DataError(
+                f"{failed[0]} ({len(failed)} of {len(keys)} {items} failed; the work on the others is kept)"
+            )
+    write_keys(path, keys)
+    kept.clear()
 
 
 class Kept:
@@ -25,7 +62,7 @@ class Kept:
         return key in self._videos or self._file(key).exists()
 
     def put(
-        self, key: str, pictures: Iterable[bytes], times: Any, shape: tuple[int, int], attrs: dict[str, Any]
+        self, key: str, attrs: dict[str, Any], pictures: Iterable[bytes], times: Any, shape: tuple[int, int]
     ) -> None:
         """Keep one video: its stored pictures, their times (T,) in seconds, height and width."""
         with writing(self._file(key), attrs, frames=True) as writer:

@@ -1,7 +1,7 @@
 """Options of the stages that open videos and work on their pictures: probe, frames, flow, pictures, export-frames."""
 
 import string
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Protocol, Self, TypeVar
 
 from pydantic import AfterValidator, model_validator
 
@@ -40,6 +40,23 @@ PictureName = Annotated[
     str, AfterValidator(_picture_name), Form("the name of a file with {frame:05d} in it, and {name} where it is needed")
 ]
 ClipFolder = Annotated[str, AfterValidator(_clip_folder), Form("a path with {path} or {name} in it")]
+
+
+class _Part(Protocol):
+    """Options that name a part of a video."""
+
+    start: float  # seconds
+    end: float | None
+
+
+Part = TypeVar("Part", bound=_Part)
+
+
+def begins_before_it_ends(part: Part) -> Part:
+    """Return options that name a part of a video; ValueError if it ends before it begins."""
+    if part.end is not None and part.end <= part.start:
+        raise ValueError(f"end: {part.end:g} s is not after start: {part.start:g} s")
+    return part
 
 
 class ProbeOptions(Options):

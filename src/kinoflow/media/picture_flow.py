@@ -9,16 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from kinoflow.errors import DataError
-from kinoflow.media.kept import Kept
+from kinoflow.media.kept import Put, fill
 from kinoflow.media.numbered import picture_files
 from kinoflow.media.options import FolderFlowOptions
 from kinoflow.options import resolved
-from kinoflow.progress import Progress, log
+from kinoflow.progress import log
 from kinoflow.stage import Folder, In, Out
-from kinoflow.store.files import key_of, write_keys
+from kinoflow.store.files import key_of
 from kinoflow.store.folders import content_hash
 from kinoflow.store.planes import encode_planes
-from kinoflow.store.shards import writing
 from kinoflow.store.tables import Probed, read
 
 
@@ -33,28 +32,13 @@ def picture_flow(root: Folder, table: In, shard: Out, options: FolderFlowOptions
     code: fingerprint of the stage's code; found out if not given
     """
     settings = resolved(options)
-    rows = [row for row in read(table, Probed) if row.kept]
-    keys = {row.video: key_of(row.sha256, settings, code) for row in rows}
+    rows = {row.video: row for row in read(table, Probed) if row.kept}
+    keys = {video: key_of(row.sha256, settings, code) for video, row in rows.items()}
     attrs = {"store": options.store, "channels": 2, "options": settings}
-    kept, failed = Kept(shard), []
-    with writing(shard, attrs, frames=True) as writer:
-        with Progress(f"flow {shard.stem}", total=len(rows), items="clips") as progress:
-            for row in rows:
-                try:
-                    if keys[row.video] not in kept:
-                        _make(root, row, options, kept, keys[row.video], attrs)
-                    kept.give(keys[row.video], row.video, writer)
-                except DataError as error:
-                    log.warning("%s", error)
-                    failed.append(error)
-                progress.step()
-        if failed:
-            raise DataError(f"{failed[0]} ({len(failed)} of {len(rows)} clips failed; the work on the others is kept)")
-    write_keys(shard, keys)
-    kept.clear()
+    fill(shard, keys, attrs, lambda video, put: _make(root, rows[video], options, put), "flow", "clips")
 
 
-def _make(root: Path, row: Probed, options: FolderFlowOptions, kept: Kept, key: str, attrs: dict) -> None:
+def _make(root: Path, row: Probed, options: FolderFlowOptions, put: Put) -> None:
     folder, each = Path(root, row.video), 2 if options.pictures.pattern_y else 1
     try:
         if content_hash(folder) != row.sha256:
@@ -64,7 +48,7 @@ def _make(root: Path, row: Probed, options: FolderFlowOptions, kept: Kept, key: 
         first = _field(parts[0])
         fields = (_field(part) for part in parts)
         pictures = (x.tobytes() if options.store == "raw" else encode_planes(x, options.quality) for x in fields)
-        kept.put(key, pictures, np.arange(len(parts)) / options.pictures.rate, first.shape[:2], attrs)
+        put(pictures, np.arange(len(parts)) / options.pictures.rate, first.shape[:2])
     except (DataError, OSError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise DataError(f"{row.video!r} passed the probe, but {said}") from None

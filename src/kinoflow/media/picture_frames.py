@@ -10,17 +10,17 @@ import av
 import numpy as np
 
 from kinoflow.errors import DataError
-from kinoflow.media.kept import Kept
+from kinoflow.media.kept import Put, fill
 from kinoflow.media.numbered import picture_files
 from kinoflow.media.options import FolderFramesOptions
 from kinoflow.media.picture import Converter
 from kinoflow.media.sample import at_rate, evenly
 from kinoflow.options import resolved
-from kinoflow.progress import Progress, log
+from kinoflow.progress import log
 from kinoflow.stage import Folder, In, Out
-from kinoflow.store.files import key_of, write_keys
+from kinoflow.store.files import key_of
 from kinoflow.store.folders import content_hash
-from kinoflow.store.shards import encode_jpeg, writing
+from kinoflow.store.shards import encode_jpeg
 from kinoflow.store.tables import Probed, read
 
 NUMBERING = "pictures"  # options that say which pictures there are, not what becomes of them
@@ -36,28 +36,13 @@ def picture_frames(root: Folder, table: In, shard: Out, options: FolderFramesOpt
     shard: the frame shard to write
     code: fingerprint of the stage's code; found out if not given
     """
-    rows = [row for row in read(table, Probed) if row.kept]
-    keys = {row.video: key_of(row.sha256, resolved(options), code) for row in rows}
+    rows = {row.video: row for row in read(table, Probed) if row.kept}
+    keys = {video: key_of(row.sha256, resolved(options), code) for video, row in rows.items()}
     attrs = {"store": options.store, "options": resolved(options, (NUMBERING,))}
-    kept, failed = Kept(shard), []
-    with writing(shard, attrs, frames=True) as writer:
-        with Progress(f"frames {shard.stem}", total=len(rows), items="clips") as progress:
-            for row in rows:
-                try:
-                    if keys[row.video] not in kept:
-                        _make(root, row, options, kept, keys[row.video], attrs)
-                    kept.give(keys[row.video], row.video, writer)
-                except DataError as error:
-                    log.warning("%s", error)
-                    failed.append(error)
-                progress.step()
-        if failed:
-            raise DataError(f"{failed[0]} ({len(failed)} of {len(rows)} clips failed; the work on the others is kept)")
-    write_keys(shard, keys)
-    kept.clear()
+    fill(shard, keys, attrs, lambda video, put: _make(root, rows[video], options, put), "frames", "clips")
 
 
-def _make(root: Path, row: Probed, options: FolderFramesOptions, kept: Kept, key: str, attrs: dict[str, str]) -> None:
+def _make(root: Path, row: Probed, options: FolderFramesOptions, put: Put) -> None:
     folder = Path(root, row.video)
     try:
         if content_hash(folder) != row.sha256:
@@ -66,7 +51,7 @@ def _make(root: Path, row: Probed, options: FolderFramesOptions, kept: Kept, key
         wanted, times = _chosen(len(files), options)
         converter = _converter(files[0], options)
         pictures = (_stored(files[number], converter, options) for number in wanted)
-        kept.put(key, pictures, times, converter.fit.shape, attrs)
+        put(pictures, times, converter.fit.shape)
     except (DataError, OSError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise DataError(f"{row.video!r} passed the probe, but {said}") from None

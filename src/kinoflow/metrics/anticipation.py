@@ -129,11 +129,6 @@ def many_shot_or(verb: np.ndarray, noun: np.ndarray, verbs: Collection[int], nou
     return np.flatnonzero(np.isin(verb, list(verbs)) | np.isin(noun, list(nouns)))
 
 
-def many_shot_and(verb: np.ndarray, noun: np.ndarray, verbs: Collection[int], nouns: Collection[int]) -> np.ndarray:
-    """Return the actions whose verb and noun are both many-shot, sorted; on EPIC-KITCHENS-55 the official list."""
-    return np.flatnonzero(np.isin(verb, list(verbs)) & np.isin(noun, list(nouns)))
-
-
 # ---------------------------------------------------------------- verbs and nouns
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from kinoflow.errors import DataError
@@ -86,6 +87,24 @@ def at(value: Any, keys: Iterable[str]) -> Any:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def by_seed(metrics: Mapping[int, dict[str, Any]], keys: Iterable[str]) -> dict[int, float]:
+    """Return {seed: number} of the measure below ``keys``, for the seeds that have it. metrics: {seed: its measures}."""
+    keys = tuple(keys)
+    found = {seed: at(measures, keys) for seed, measures in metrics.items()}
+    return {seed: float(value) for seed, value in found.items() if isinstance(value, int | float)}
+
+
+def mean_of(found: Mapping[int, float]) -> float | None:
+    """Return the mean of {seed: number}; None of no seed."""
+    return sum(found.values()) / len(found) if found else None
+
+
+def typical(found: Mapping[int, float]) -> int:
+    """Return the seed whose number is nearest to the median of all, the lowest of equals. found: {seed: number}."""
+    middle = median(found.values())
+    return min(found, key=lambda seed: (abs(found[seed] - middle), seed))
 
 
 def told(values: Iterable[float]) -> str:

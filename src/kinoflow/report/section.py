@@ -47,6 +47,11 @@ def _escape(character: str) -> str:
     return _ESCAPES.get(character) or (f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}")
 
 
+def counted(number: int, noun: str) -> str:
+    """Say a number of things: ``1 run``, ``2 runs``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def code(text: str) -> str:
     """Return ``text`` marked as code for a Text, Callout, caption or note: a file or run name that no mark inside it can break."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from kinoflow.report.section import printable
 from kinoflow.report.svg import SVG
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ INK, MUTED, RULE, PAPER = (PALETTE[name][0] for name in ("ink", "muted", "rule",
 LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (9, 2)), (0, (3, 1, 1, 1, 1, 1)))
 
 _FONT = "'DejaVu Sans'"  # comes with matplotlib: the layout is the same on every machine
+LETTERS = 28  # of a name that are drawn
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 
 
@@ -61,6 +63,18 @@ def svg(draw: Callable[["Figure"], None], width: float, height: float) -> str:
         draw(figure)
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     return _tidy(text.getvalue())
+
+
+def look(number: int) -> dict[str, Any]:
+    """Return colour and line style of a run by its number, the same in every figure."""
+    again, colour = divmod(number, len(SERIES))
+    return {"color": SERIES[colour], "linestyle": LINES[(number + again) % len(LINES)]}
+
+
+def short(name: str) -> str:
+    """Return a name as it is drawn: printable, its middle left out if it is long."""
+    shown = printable(name)
+    return shown if len(shown) <= LETTERS else f"{shown[: LETTERS - 9]}…{shown[-8:]}"
 
 
 def log_axis(axes: "Axes", which: str) -> None:

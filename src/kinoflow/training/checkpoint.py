@@ -104,3 +104,9 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor], source: str | Pat
 
 def _shape(tensor: Tensor) -> str:
     return " x ".join(map(str, tensor.shape)) or "a single number"
+
+
+def run_name(model: Path) -> str:
+    """Return what a checkpoint is called in what is said: by its folder, and the run's above where it is a seed's."""
+    seed, run = model.parent.name, model.parent.parent.name
+    return f"{run} {seed}" if run and seed.startswith("seed-") else seed or model.stem

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from kinoflow.options import Options, option
 
 Milestone = Annotated[int, Field(ge=1, le=10**9)]
+TESTING = ("test", "test_on")  # options of a run that change nothing of its training
 LENGTHS = ("steps", "epochs")  # of which one is given
 CHECKPOINTS = "checkpoints"  # the folder, beside model.safetensors, of what checkpoint_every keeps
 

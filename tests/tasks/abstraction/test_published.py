@@ -10,7 +10,7 @@ from kinoflow.errors import DataError
 from kinoflow.tasks.abstraction import published
 from kinoflow.tasks.abstraction.metadata import abstraction_metadata
 from kinoflow.tasks.abstraction.options import MetadataOptions
-from kinoflow.tasks.abstraction.published import Naming, run_name
+from kinoflow.tasks.abstraction.published import Naming, name_of
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "abstraction"
 
@@ -151,8 +151,8 @@ def cases():
 @pytest.mark.parametrize(("naming", "name"), list(cases()))
 def test_runs_are_called_as_published(naming, name):
     if not naming.prefix:
-        assert run_name(naming) == name
+        assert name_of(naming) == name
 
 
 def test_a_prefix_stands_before_the_name():
-    assert run_name(Naming(exp_id="X", prefix="foo_")) == "foo_" + run_name(Naming(exp_id="X"))
+    assert name_of(Naming(exp_id="X", prefix="foo_")) == "foo_" + name_of(Naming(exp_id="X"))

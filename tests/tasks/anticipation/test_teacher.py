@@ -19,8 +19,9 @@ from tests.tasks import together
 from tests.tasks.anticipation import toy
 from tests.tasks.anticipation.published_folder import publish as published
 
-from kinoflow.datasets.actions import read_actions, read_classes, write_actions, write_classes
+from kinoflow.datasets.actions import Action, read_classes, write_actions, write_classes
 from kinoflow.errors import ConfigError, DataError
+from kinoflow.store.tables import read
 from kinoflow.tasks.anticipation import records as recording
 from kinoflow.tasks.anticipation import teacher as teaching
 from kinoflow.tasks.anticipation import teacher_train as stage
@@ -266,7 +267,7 @@ def test_what_a_teacher_cannot_know_is_counted(world, tmp_path, caplog):
     table = read_classes(world / "classes.json")
     rows = [
         replace(row, action=2, verb=1, noun=0) if row.split == "train" and row.action == 5 else row
-        for row in read_actions(world / "actions.csv")
+        for row in read(world / "actions.csv", Action)
     ]
     write_actions(tmp_path / "actions.csv", rows)
     write_classes(tmp_path / "classes.json", table)

@@ -389,7 +389,12 @@ def test_the_past_label_of_a_group_is_the_commonest_and_of_equals_the_smallest()
         ({"network": {"aggregator": "mean", "group": 3}}, {}, ConfigError, "3 does not divide the 8 steps"),
         ({"network": {"backbone": "vit_b_16"}}, {}, ConfigError, "sampling.read: a backbone reads single frames"),
         ({"training": {"batch": 99, "drop_last": True}}, {}, DataError, "fewer than one batch of 99"),
-        ({"training": {"keep": "best"}}, {}, ConfigError, "keep: best needs a validation, and there is none; take last"),
+        (
+            {"training": {"keep": "best"}},
+            {},
+            ConfigError,
+            "keep: best needs a validation, and there is none; take last",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_in_a_sentence(train, tmp_path, change, more, error, sentence):

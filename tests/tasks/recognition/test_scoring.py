@@ -1,7 +1,5 @@
 """What a network says of clips: views, their mean, and that nothing else enters."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,7 @@ from kinoflow.tasks.recognition.data import Clip
 from kinoflow.tasks.recognition.inputs import channels
 from kinoflow.tasks.recognition.model import Recogniser
 from kinoflow.tasks.recognition.options import ClipTestOptions
-from kinoflow.tasks.recognition.scoring import Scorer, Trained, run_name
+from kinoflow.tasks.recognition.scoring import Scorer, Trained
 
 CLASSES = {"verb": ("a", "b", "c"), "noun": ("d", "e")}
 
@@ -65,19 +63,6 @@ def test_what_is_said_of_one_clip_s_views_are_its_scores():
     for i, clip in enumerate(CLIPS):
         alone = found.said(found.planes(found.frames(clip, Noise())))
         assert all(np.array_equal(alone[head], whole[head][i]) for head in CLASSES)
-
-
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [
-        ("results/trial/recognition/lsnet/seed-0/model.safetensors", "lsnet seed-0"),
-        ("seed-0/model.safetensors", "seed-0"),
-        ("mine/model.safetensors", "mine"),
-        ("mine.safetensors", "mine"),
-    ],
-)
-def test_a_checkpoint_is_called_by_its_run_and_seed(path, name):
-    assert run_name(Path(path)) == name
 
 
 def test_a_clip_may_be_tested_with_other_segments_than_it_was_trained_with():

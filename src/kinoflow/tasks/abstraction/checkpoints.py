@@ -96,9 +96,3 @@ def read_checkpoint(path: Path) -> Trained:
         origin=Origin.from_about(about["origin"], str(path)),
         dataset=about["dataset"],
     )
-
-
-def run_label(model: Path) -> str:
-    """Return what a checkpoint is called in what is said: by its folder, and the run's above where it is a seed's."""
-    seed, run = model.parent.name, model.parent.parent.name
-    return f"{run} {seed}" if run and seed.startswith("seed-") else seed or model.stem

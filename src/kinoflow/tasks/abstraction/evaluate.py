@@ -25,7 +25,7 @@ from kinoflow.stage import In, Out
 from kinoflow.store.files import write_json, write_text
 from kinoflow.store.tables import write
 from kinoflow.tasks.abstraction import set_files
-from kinoflow.tasks.abstraction.checkpoints import Trained, read_checkpoint, run_label
+from kinoflow.tasks.abstraction.checkpoints import Trained, read_checkpoint
 from kinoflow.tasks.abstraction.data import (
     Clips,
     by_references,
@@ -42,6 +42,7 @@ from kinoflow.tasks.abstraction.options import AbstractionTestOptions
 from kinoflow.tasks.abstraction.scoring import SPACES, Reader
 from kinoflow.tasks.abstraction.sets import Ranking, Sets
 from kinoflow.tasks.abstraction.subsets import keys, sizes
+from kinoflow.training.checkpoint import run_name
 from kinoflow.training.devices import device_of
 
 DIGITS = 6  # of numbers in tables
@@ -117,7 +118,7 @@ def abstraction_evaluate(
     _check_width(trained, clips, features)
     records, outliers = (usable_rankings(each, others.place, str(rankings)) for each in (records, outliers))
     reader = trained.reader(options.batch)
-    with Progress(f"test {run_label(model)}", total=3, items="tests") as progress:
+    with Progress(f"test {run_name(model)}", total=3, items="tests") as progress:
         naming, told = named(trained, reader, clips, usable(given, clips, str(sets)), options)
         progress.step()
         completion, ranked = completed(reader, others, records, options)

@@ -7,7 +7,6 @@
 Paper: Andonian, Fosco et al., "We Have So Much In Common: Modeling Semantic Relational Set Abstractions in Videos", 2020.
 """
 
-import hashlib
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from kinoflow.errors import ConfigError, DataError
 from kinoflow.tasks.abstraction.options import NetworkOptions
 from kinoflow.tasks.abstraction.subsets import membership, places, sizes, subsets
 from kinoflow.tasks.abstraction.sums import Sums, inclusions, means
+from kinoflow.training.first_weights import generator_of
 
 
 class Told(NamedTuple):
@@ -312,11 +312,6 @@ def draw(model: nn.Module, seed: int) -> None:
     with torch.no_grad():
         for name, module in model.named_modules():
             if isinstance(module, nn.Linear):
-                generator, bound = _generator(name, seed), module.in_features**-0.5
+                generator, bound = generator_of(name, seed), module.in_features**-0.5
                 module.weight.uniform_(-bound, bound, generator=generator)
                 module.bias.uniform_(-bound, bound, generator=generator)
-
-
-def _generator(name: str, seed: int) -> torch.Generator:
-    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)

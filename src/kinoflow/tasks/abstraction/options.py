@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from kinoflow.media.options import begins_before_it_ends
 from kinoflow.options import Name, Options, option
 from kinoflow.training.options import TrainingOptions
 
@@ -310,11 +311,7 @@ class NameOptions(Options):
     end: float | None = option(None, "where it ends; empty: with the video", "seconds", gt=0, le=1e7)
     top: int = option(5, "best nodes that are told with their scores", "nodes", ge=1, le=1000)
 
-    @model_validator(mode="after")
-    def _begins_before_it_ends(self) -> Self:
-        if self.end is not None and self.end <= self.start:
-            raise ValueError(f"end: {self.end:g} s is not after start: {self.start:g} s")
-        return self
+    _order = model_validator(mode="after")(begins_before_it_ends)
 
 
 class AbstractionSectionOptions(Options):

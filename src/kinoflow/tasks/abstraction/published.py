@@ -205,7 +205,7 @@ class Naming(NamedTuple):
     resume: str | None = None
 
 
-def run_name(naming: Naming) -> str:
+def name_of(naming: Naming) -> str:
     """Return the published name of a run; its first field is the experiment's class, ``prefix`` stands before all of it.
 
     A resumed run has the name of its checkpoint without ``_checkpoint.pth.tar`` or ``_best.pth.tar``.

@@ -6,10 +6,9 @@ A file says by its place whose it is: ``.../abstraction/<run>/seed-<k>/<file>``.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from kinoflow.report.results import at, networks, numbers, together
+from kinoflow.report.results import by_seed, networks, numbers, together, typical
 from kinoflow.store import tables
 from kinoflow.tasks.abstraction.options import AbstractionOptions
 
@@ -73,14 +72,12 @@ class Run:
 
     def values(self, *keys: str) -> dict[int, float]:
         """Return {seed: number} of a measure, for the seeds that have it: values("naming", "exact", "n4")."""
-        found = {seed: at(result.metrics, keys) for seed, result in self.seeds.items()}
-        return {seed: float(value) for seed, value in found.items() if isinstance(value, int | float)}
+        return by_seed({seed: result.metrics for seed, result in self.seeds.items()}, keys)
 
     def typical(self) -> int:
         """Return the seed whose share of named subsets is nearest to the median of all, the lowest of equals."""
         shares = self.values("naming", "exact", "all")
-        middle = median(shares.values())
-        return min(shares, key=lambda seed: (abs(shares[seed] - middle), seed))
+        return typical(shares)
 
 
 def read_runs(

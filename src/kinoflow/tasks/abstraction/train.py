@@ -19,17 +19,18 @@ from kinoflow.stage import In, Out, State
 from kinoflow.store.shards import Shard
 from kinoflow.tasks.abstraction import set_files, taxonomy_files
 from kinoflow.tasks.abstraction import vectors as semantic
-from kinoflow.tasks.abstraction.checkpoints import Trained, run_label, save
+from kinoflow.tasks.abstraction.checkpoints import Trained, save
 from kinoflow.tasks.abstraction.data import Clips, classes_of, load_clips, usable
 from kinoflow.tasks.abstraction.log_lines import Log
 from kinoflow.tasks.abstraction.loss import set_losses, share_right
 from kinoflow.tasks.abstraction.model import ClipClassifier, SetModel
 from kinoflow.tasks.abstraction.options import AbstractionOptions
-from kinoflow.tasks.abstraction.published import Naming, run_name
+from kinoflow.tasks.abstraction.published import Naming, name_of
 from kinoflow.tasks.abstraction.scoring import Reader
 from kinoflow.tasks.abstraction.sets import Sets, draw_sets, targets
 from kinoflow.tasks.abstraction.subsets import sizes
 from kinoflow.tasks.abstraction.taxonomy import Taxonomy
+from kinoflow.training.checkpoint import run_name
 from kinoflow.training.distributed import is_first
 from kinoflow.training.groups import one_group
 from kinoflow.training.kept import checkpoints
@@ -90,7 +91,7 @@ def abstraction_train(
             options.training,
             seed,
             mine,
-            f"train {run_label(model)}",
+            f"train {run_name(model)}",
             device=device,
             events=model.parent / "events",
         )
@@ -111,7 +112,7 @@ def _log(model: Path, plan: "Training", options: AbstractionOptions, dataset: st
 def published_name(options: AbstractionOptions, dataset: str, backbone: str) -> str:
     """Return the name that the published code gives such a run: its weights 1 and 1 are whole numbers by default."""
     weights: list[float] = [options.embedding_weight, options.node_weight]
-    return run_name(
+    return name_of(
         Naming(
             dataset=dataset,
             basemodel=backbone,

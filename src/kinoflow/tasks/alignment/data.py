@@ -26,7 +26,6 @@ from kinoflow.store.tables import Segment, Video, read
 from kinoflow.tasks.alignment.options import AlignmentOptions
 
 NONE = -1  # label of a frame that is of no phase
-COLUMNS = ("action", "verb", "noun")
 
 
 class Source(Protocol):
@@ -79,7 +78,7 @@ def clips(segments: str | Path, videos: str | Path, source: Source, options: Ali
             )
         if row.video in rows:
             rows[row.video].append(row)
-    stretches = _stretches(rows, known, options)
+    stretches = _stretches(rows, options)
     found: dict[str, list[Clip]] = {}
     with Progress("clips", total=len(stretches), items="clips") as progress:
         for row in stretches:
@@ -89,9 +88,7 @@ def clips(segments: str | Path, videos: str | Path, source: Source, options: Ali
     return found
 
 
-def _stretches(
-    rows: Mapping[str, Sequence[Segment]], known: Mapping[str, Video], options: AlignmentOptions
-) -> list[Segment]:
+def _stretches(rows: Mapping[str, Sequence[Segment]], options: AlignmentOptions) -> list[Segment]:
     """Return the stretches of video that are clips, as segments."""
     if options.clips == "videos":
         return [Segment(segment=video, video=video, start=-np.inf, end=np.inf) for video in rows]

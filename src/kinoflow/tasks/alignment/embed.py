@@ -28,10 +28,11 @@ from kinoflow.tasks.alignment.model import Aligner, build, video_embedding
 from kinoflow.tasks.alignment.options import AlignmentOptions
 from kinoflow.tasks.alignment.weights import begin
 from kinoflow.training import checkpoint
+from kinoflow.training.checkpoint import run_name
 from kinoflow.training.devices import device_of
+from kinoflow.training.options import TESTING
 
 ROOM = "alignment"
-TESTING = ("test", "test_on")  # options that change nothing of the training
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,6 @@ def untrained(trained: Trained, weights: Path | None) -> Trained:
     elif trained.network.backbone is not None and trained.seed < 0:
         network.backbone.load_state_dict(trained.network.backbone.state_dict())
     return Trained(**{**vars(trained), "network": network.eval()})
-
-
-def run_name(model: Path) -> str:
-    """Return what a checkpoint is called in what is said: by its folder, and the run's above where it is a seed's."""
-    seed, run = model.parent.name, model.parent.parent.name
-    return f"{run} {seed}" if run and seed.startswith("seed-") else seed or model.stem
 
 
 # ---------------------------------------------------------------- the stage

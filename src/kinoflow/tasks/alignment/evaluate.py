@@ -1,6 +1,6 @@
 """The stage that tests a trained network on clips: the paper's measures, beside a clock, raw pixels and the untrained network."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +17,11 @@ from kinoflow.store.shards import Shard
 from kinoflow.store.tables import write
 from kinoflow.tasks.alignment import data
 from kinoflow.tasks.alignment.data import Clip, Sources
-from kinoflow.tasks.alignment.embed import Embedder, read_checkpoint, run_name, untrained, write_embeddings
+from kinoflow.tasks.alignment.embed import Embedder, read_checkpoint, untrained, write_embeddings
 from kinoflow.tasks.alignment.measures import Numbers, Side, mean, measures, over, tau_by_clip
 from kinoflow.tasks.alignment.measuring_options import AlignmentTestOptions, MeasuringOptions
 from kinoflow.tasks.alignment.options import AlignmentOptions
+from kinoflow.training.checkpoint import run_name
 from kinoflow.training.devices import device_of
 
 DIGITS = 6  # of numbers in tables
@@ -106,7 +107,7 @@ def alignment_evaluate(
         own = tested.numbers(lambda clip: vectors[""](clip.name))
         baselines = {
             "clock": tested.mean(lambda clip: metrics_of.clock(clip.frames)[:: options.every]),
-            "pixels": tested.mean(_pixels(both, source, options)),
+            "pixels": tested.mean(_pixels(source, options)),
             "untrained": tested.mean(lambda clip: vectors["untrained"](clip.name)),
         }
         rows = _rows(tested, lambda clip: vectors[""](clip.name))
@@ -125,7 +126,7 @@ def _apart(options: AlignmentOptions, sets: str) -> AlignmentOptions:
     return options.model_copy(update={"sets": sets}) if sets else options
 
 
-def _pixels(clips: Mapping[str, Clip], source: Sources, options: AlignmentTestOptions) -> Callable[[Clip], np.ndarray]:
+def _pixels(source: Sources, options: AlignmentTestOptions) -> Callable[[Clip], np.ndarray]:
     """Return the function that gives a clip's raw pixels (feature rows), (n, F) float32; each clip is read once."""
     kept: dict[str, np.ndarray] = {}
 

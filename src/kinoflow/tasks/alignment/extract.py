@@ -11,8 +11,9 @@ from kinoflow.features.options import FeaturesOptions
 from kinoflow.features.whole import frames_for, write_rows
 from kinoflow.stage import Folder, In, Out
 from kinoflow.tasks.alignment.data import Clip, Sources, decoding
-from kinoflow.tasks.alignment.embed import Embedder, read_checkpoint, run_name
+from kinoflow.tasks.alignment.embed import Embedder, read_checkpoint
 from kinoflow.tasks.alignment.measuring_options import AlignmentTestOptions
+from kinoflow.training.checkpoint import run_name
 from kinoflow.training.devices import device_of
 
 

@@ -6,7 +6,6 @@
 N: sequences (videos times views); c: contexts of a frame. See ``encoders`` for the papers.
 """
 
-import hashlib
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -18,6 +17,7 @@ from kinoflow.tasks.alignment.backbones import Backbone
 from kinoflow.tasks.alignment.encoders import ENCODERS, Layer, Projection, unit
 from kinoflow.tasks.alignment.options import AlignmentOptions, EncoderOptions, ViewOptions
 from kinoflow.tasks.alignment.sampling import whole
+from kinoflow.training.first_weights import generator_of
 from kinoflow.training.seeds import SampleDropout
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
@@ -201,7 +201,7 @@ def draw(model: Aligner, seed: int) -> None:
             if isinstance(module, NORMS):
                 module.reset_parameters()
             elif isinstance(module, (nn.Linear, *CONVOLUTIONS)):
-                random = _generator(inside.get(id(module), name), seed)
+                random = generator_of(inside.get(id(module), name), seed)
                 fan = module.weight[0].numel()
                 if id(module) in inside:
                     nn.init.xavier_uniform_(module.weight, generator=random)
@@ -224,8 +224,3 @@ def _layer_parts(model: Aligner) -> list[tuple[str, nn.Module]]:
         for name, part in layer.named_children()
         if isinstance(part, nn.Linear)
     ]
-
-
-def _generator(name: str, seed: int) -> torch.Generator:
-    number = int.from_bytes(hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest(), "big") >> 1
-    return torch.Generator().manual_seed(number)

@@ -25,11 +25,12 @@ from kinoflow.tasks.alignment import drawing
 from kinoflow.tasks.alignment.data import Clip, Sources, decoding
 from kinoflow.tasks.alignment.dtw import align as aligned
 from kinoflow.tasks.alignment.dtw import distances, dtw
-from kinoflow.tasks.alignment.embed import Embedder, Trained, read_checkpoint, run_name
+from kinoflow.tasks.alignment.embed import Embedder, Trained, read_checkpoint
 from kinoflow.tasks.alignment.measures import similarity
 from kinoflow.tasks.alignment.measuring_options import AlignmentTestOptions
 from kinoflow.tasks.alignment.options import AlignOptions
 from kinoflow.tasks.alignment.panes import Shown, film, fps_of
+from kinoflow.training.checkpoint import run_name
 from kinoflow.training.devices import device_of
 
 DIGITS = 6

@@ -7,12 +7,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
 from kinoflow.errors import DataError
 from kinoflow.options import check
-from kinoflow.report.results import at, history, networks, numbers, placed, together
+from kinoflow.report.results import at, by_seed, history, networks, numbers, placed, together, typical
 from kinoflow.tasks.alignment.options import AlignmentOptions
 
 Row = dict[str, float]  # of a history: {column: number}, those that the row has
@@ -49,16 +49,14 @@ class Run:
 
     def values(self, *keys: str) -> dict[int, float]:
         """Return {seed: number} of a measure, for the seeds that have it: values("tau", "test"), values("clock", "tau", "test")."""
-        found = {seed: at(result.metrics, keys) for seed, result in self.seeds.items()}
-        return {seed: float(value) for seed, value in found.items() if isinstance(value, int | float)}
+        return by_seed({seed: result.metrics for seed, result in self.seeds.items()}, keys)
 
     def typical(self) -> int:
         """Return the seed whose retrieval is nearest to the median of all, the lowest of equals."""
         found = self.values(*key_of("AP", self)) or self.values("tau", "test")
         if not found:
             return min(self.seeds)
-        middle = median(found.values())
-        return min(found, key=lambda seed: (abs(found[seed] - middle), seed))
+        return typical(found)
 
 
 def key_of(measure: str, run: Run) -> tuple[str, ...]:

@@ -8,16 +8,18 @@ from kinoflow.options import resolved
 from kinoflow.stage import Folder, In, Out, State
 from kinoflow.tasks.alignment import data
 from kinoflow.tasks.alignment.data import Sources
-from kinoflow.tasks.alignment.embed import TESTING, Trained, run_name
+from kinoflow.tasks.alignment.embed import Trained
 from kinoflow.tasks.alignment.model import Aligner, build
 from kinoflow.tasks.alignment.options import AlignmentOptions
 from kinoflow.tasks.alignment.trainee import Plan, ViewTraining
 from kinoflow.tasks.alignment.weights import begin
 from kinoflow.training import checkpoint
+from kinoflow.training.checkpoint import run_name
 from kinoflow.training.devices import device_of
 from kinoflow.training.distributed import is_first
 from kinoflow.training.kept import checkpoints
 from kinoflow.training.loop import fit
+from kinoflow.training.options import TESTING
 from kinoflow.training.workplace import workplace
 
 

@@ -3,32 +3,18 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kinoflow.report import style
-from kinoflow.report.section import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
 WIDTH = 8.5  # inches
-LETTERS = 28  # of a name that are drawn
 POINTS = 200  # most points of a curve
-
-
-def short(name: str) -> str:
-    """Return a name as it is drawn: printable, its middle left out if it is long."""
-    shown = printable(name)
-    return shown if len(shown) <= LETTERS else f"{shown[: LETTERS - 9]}…{shown[-8:]}"
-
-
-def look(number: int) -> dict[str, Any]:
-    """Return colour and line style of a run by its number, the same in every figure."""
-    again, colour = divmod(number, len(style.SERIES))
-    return {"color": style.SERIES[colour], "linestyle": style.LINES[(number + again) % len(style.LINES)]}
 
 
 def gains(rows: Sequence[tuple[str, float]]) -> str:
@@ -41,7 +27,7 @@ def _gains(figure: "Canvas", rows: Sequence[tuple[str, float]]) -> None:
     values = [value for _, value in rows]
     colours = [style.SERIES[0] if value >= 0 else style.SERIES[1] for value in values]
     axes.barh(range(len(rows)), values, height=0.7, color=colours)
-    axes.set_yticks(range(len(rows)), [short(name) for name, _ in rows])
+    axes.set_yticks(range(len(rows)), [style.short(name) for name, _ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.axvline(0, color=style.MUTED, linewidth=0.8, linestyle="-")
     axes.tick_params(axis="y", length=0)
@@ -65,17 +51,17 @@ def _curves(
             found = [each for each in found if len(each)]
             if found and len({len(each) for each in found}) == 1:
                 for each in found if len(found) > 1 else ():
-                    axes.plot(*each.T, color=look(number)["color"], linestyle="-", linewidth=0.7, alpha=0.35)
+                    axes.plot(*each.T, color=style.look(number)["color"], linestyle="-", linewidth=0.7, alpha=0.35)
                 marker = "o" if len(found[0]) == 1 else ""  # of one point there is no line
-                axes.plot(*np.mean(found, axis=0).T, **look(number), marker=marker, markersize=4)
+                axes.plot(*np.mean(found, axis=0).T, **style.look(number), marker=marker, markersize=4)
         axes.set_title(title)
         axes.set_xlabel("step")
         axes.set_xlim(left=0)
         axes.locator_params(nbins=4)
         if column.endswith(("top1", "top5")):
             _percent(axes)
-    handles = [grid[0].plot([], [], **look(number))[0] for number in range(len(histories))]
-    figure.legend(handles, [short(run) for run in histories], loc="outside lower center", ncols=4)
+    handles = [grid[0].plot([], [], **style.look(number))[0] for number in range(len(histories))]
+    figure.legend(handles, [style.short(run) for run in histories], loc="outside lower center", ncols=4)
 
 
 def _percent(axes: "Axes") -> None:
@@ -100,7 +86,9 @@ def _lengths(figure: "Canvas", found: Mapping[str, Mapping[int, float]]) -> None
     axes = figure.subplots()
     for number, (name, curve) in enumerate(found.items()):
         places = sorted(curve)
-        axes.plot(places, [curve[place] for place in places], marker="o", markersize=4, label=name, **look(number))
+        axes.plot(
+            places, [curve[place] for place in places], marker="o", markersize=4, label=name, **style.look(number)
+        )
     axes.set_xlabel("actions of a history, at most")
     axes.set_ylabel("top-5")
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
@@ -133,6 +121,6 @@ def _attention(figure: "Canvas", maps: Sequence[np.ndarray], times: np.ndarray, 
         axes.grid(False)
         axes.tick_params(length=0)
     grid[0].set_yticks(
-        range(len(times)), [f"{short(name)} {time:.0f}" for name, time in zip(labels, times, strict=True)]
+        range(len(times)), [f"{style.short(name)} {time:.0f}" for name, time in zip(labels, times, strict=True)]
     )
     grid[0].tick_params(axis="y", labelsize=7)

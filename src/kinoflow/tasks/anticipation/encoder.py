@@ -3,13 +3,12 @@
 Vaswani et al., "Attention is all you need", 2017, with the norms in front of the blocks. B sequences, T tokens, D width.
 """
 
-import hashlib
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from kinoflow.tasks.anticipation.text_options import EncoderOptions
+from kinoflow.training.first_weights import generator_of
 from kinoflow.training.seeds import SampleDropout
 
 DEVIATION = 0.02  # of drawn weights, as in BERT
@@ -85,15 +84,9 @@ def draw(model: nn.Module, seed: int) -> None:
             if id(parameter) in norms:
                 parameter.fill_(1.0 if name.endswith("weight") else 0.0)
             elif parameter.ndim > 1:
-                parameter.normal_(0.0, DEVIATION, generator=generator(name, seed))
+                parameter.normal_(0.0, DEVIATION, generator=generator_of(name, seed))
             else:
                 parameter.zero_()
         for module in model.modules():
             if isinstance(module, nn.Embedding) and module.padding_idx is not None:
                 module.weight[module.padding_idx].zero_()
-
-
-def generator(name: str, seed: int) -> torch.Generator:
-    """Return a generator for what ``name`` is drawn from."""
-    number = int.from_bytes(hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest(), "big") >> 1
-    return torch.Generator().manual_seed(number)

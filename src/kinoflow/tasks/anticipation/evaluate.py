@@ -25,8 +25,9 @@ from kinoflow.tasks.anticipation.outcome import outcome
 from kinoflow.tasks.anticipation.records import check_dataset, read_records
 from kinoflow.tasks.anticipation.result_store import Scores, added, places, read_scores, same_classes, write_scores
 from kinoflow.tasks.anticipation.rollout import Later, later_rows, rolled_out
-from kinoflow.tasks.anticipation.scoring import Scorer, Trained, read_checkpoint, run_name
+from kinoflow.tasks.anticipation.scoring import Scorer, Trained, read_checkpoint
 from kinoflow.tasks.anticipation.sources import Pictures, Source, View
+from kinoflow.training.checkpoint import run_name
 from kinoflow.training.devices import device_of
 
 DIGITS = 6  # of probabilities in tables

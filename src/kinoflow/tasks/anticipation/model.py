@@ -8,7 +8,6 @@ Girdhar, Grauman, "Anticipative Video Transformer", 2021. Sequences of a batch a
 of the options, so that a sample's numbers do not depend on the batch.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -21,6 +20,7 @@ from kinoflow.tasks.anticipation import backbones
 from kinoflow.tasks.anticipation.aggregators import Lstm, aggregator
 from kinoflow.tasks.anticipation.avt import AvtHead, CausalTransformer, Forecast, last_step
 from kinoflow.tasks.anticipation.options import StudentOptions
+from kinoflow.training.first_weights import generator_of
 from kinoflow.training.seeds import SampleDropout
 
 LINEAR_DEVIATION, TRANSFORMER_DEVIATION = 0.01, 0.02  # of drawn weights: those of AVT and of GPT-2
@@ -200,12 +200,12 @@ def draw(model: nn.Module, seed: int, scaled: bool = False) -> None:
         for name, value in [*model.named_parameters(), *model.named_buffers()]:
             if name.endswith(("token", "class_token", "pos_embedding", "centres")):
                 value.normal_(
-                    0.0, 1.0 if name.endswith("centres") else TRANSFORMER_DEVIATION, generator=_generator(name, seed)
+                    0.0, 1.0 if name.endswith("centres") else TRANSFORMER_DEVIATION, generator=generator_of(name, seed)
                 )
 
 
 def _draw(module: nn.Module, name: str, seed: int, scaled: bool, transformer: bool, recurrent: bool) -> None:
-    generator = _generator(name, seed)
+    generator = generator_of(name, seed)
     if recurrent:
         bound = (module.out_features // 4) ** -0.5
         module.weight.uniform_(-bound, bound, generator=generator)
@@ -218,8 +218,3 @@ def _draw(module: nn.Module, name: str, seed: int, scaled: bool, transformer: bo
         module.weight.normal_(0.0, deviation, generator=generator)
     if getattr(module, "bias", None) is not None:
         module.bias.zero_()
-
-
-def _generator(name: str, seed: int) -> torch.Generator:
-    number = int.from_bytes(hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest(), "big") >> 1
-    return torch.Generator().manual_seed(number)

@@ -24,9 +24,10 @@ from kinoflow.tasks.anticipation import dense, windows
 from kinoflow.tasks.anticipation.data import means
 from kinoflow.tasks.anticipation.options import AnticipateOptions
 from kinoflow.tasks.anticipation.rollout import step_seconds
-from kinoflow.tasks.anticipation.scoring import Expected, Scorer, Trained, read_checkpoint, run_name
+from kinoflow.tasks.anticipation.scoring import Expected, Scorer, Trained, read_checkpoint
 from kinoflow.tasks.anticipation.sources import rows_at
 from kinoflow.tasks.anticipation.watching import Watcher, frame_numbers
+from kinoflow.training.checkpoint import run_name
 from kinoflow.training.devices import device_of
 
 DIGITS = 6

@@ -6,10 +6,9 @@ A file says by its place whose it is: ``.../anticipation/<run>/seed-<k>/<file>``
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from kinoflow.report.results import at, numbers, together
+from kinoflow.report.results import by_seed, mean_of, numbers, together, typical
 from kinoflow.report.results import history as history_of
 from kinoflow.store import tables
 from kinoflow.tasks.anticipation.evaluate import Prediction
@@ -40,19 +39,16 @@ class Run:
 
     def values(self, *keys: str) -> dict[int, float]:
         """Return {seed: number} of a measure, for the seeds that have it: values("action", "top1")."""
-        found = {seed: at(result.metrics, keys) for seed, result in self.seeds.items()}
-        return {seed: float(value) for seed, value in found.items() if value is not None}
+        return by_seed({seed: result.metrics for seed, result in self.seeds.items()}, keys)
 
     def mean(self, *keys: str) -> float | None:
         """Return the mean of a measure over seeds; None if none has it."""
-        values = list(self.values(*keys).values())
-        return sum(values) / len(values) if values else None
+        return mean_of(self.values(*keys))
 
     def typical(self) -> int:
         """Return the seed whose top-1 share is nearest to the median of all, the lowest of equals."""
         top1 = self.values("action", "top1")
-        middle = median(top1.values())
-        return min(top1, key=lambda seed: (abs(top1[seed] - middle), seed))
+        return typical(top1)
 
 
 def best_run(runs: Sequence[Run]) -> Run:

@@ -81,12 +81,6 @@ def read_checkpoint(path: Path) -> Trained:
     )
 
 
-def run_name(model: Path) -> str:
-    """Return what a checkpoint is called in what is said: by its folder, and the run's above where it is a seed's."""
-    seed, run = model.parent.name, model.parent.parent.name
-    return f"{run} {seed}" if run and seed.startswith("seed-") else seed or model.stem
-
-
 @dataclass(frozen=True)
 class Expected:
     """The scores of actions (C,) of what comes next, and (K, C) of each step that is rolled out; none: K is 0."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from kinoflow.datasets.actions import Rows
-from kinoflow.datasets.contact_sheet import HEIGHT, Strip, compose
+from kinoflow.datasets.contact_sheet import Strip, compose, enlarged
 from kinoflow.media.sample import evenly
 from kinoflow.report.section import Block, Column, Figure, Heading, Table
 from kinoflow.store.shards import COLOURS, Shard
@@ -82,7 +82,7 @@ def strips(
         own = np.flatnonzero((times >= start) & (times <= end))
         if len(own):
             numbers = own[evenly(len(own), min(FRAMES, len(own)))]
-            pictures = _enlarged(shard.frames(stored, numbers))
+            pictures = enlarged(shard.frames(stored, numbers))
             name = f"{uid}: then {scores.classes[int(scores.targets[at[uid]])]}"
             drawn.append(Strip(name, video, pictures, times[numbers], end))
     if not drawn:
@@ -90,14 +90,3 @@ def strips(
     said = "; ".join(strip.name for strip in drawn)
     caption = "Frames of the window, evenly spread, and their times."
     return [Figure(f"What was seen before actions: {said}", caption, image=compose(drawn, FRAMES))]
-
-
-def _enlarged(frames: np.ndarray) -> np.ndarray:
-    """Return frames (T, H, W, 3) uint8 at least as high as the sheet shows them."""
-    from PIL import Image
-
-    high, wide = frames.shape[1:3]
-    if high >= HEIGHT:
-        return frames
-    size = (max(1, round(wide * HEIGHT / high)), HEIGHT)
-    return np.stack([np.asarray(Image.fromarray(each).resize(size, Image.Resampling.BICUBIC)) for each in frames])

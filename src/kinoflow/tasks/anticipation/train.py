@@ -18,19 +18,20 @@ from kinoflow.tasks.anticipation.model import Said, Student
 from kinoflow.tasks.anticipation.options import AnticipationOptions
 from kinoflow.tasks.anticipation.planning import Planned, begin, network, origin_of, planned
 from kinoflow.tasks.anticipation.schedule import kd_rate
-from kinoflow.tasks.anticipation.scoring import Scorer, Trained, run_name
+from kinoflow.tasks.anticipation.scoring import Scorer, Trained
 from kinoflow.tasks.anticipation.sources import seen_as_bytes
 from kinoflow.training import checkpoint
+from kinoflow.training.checkpoint import run_name
 from kinoflow.training.devices import device_of
 from kinoflow.training.distributed import is_first
 from kinoflow.training.groups import one_group
 from kinoflow.training.kept import checkpoints
 from kinoflow.training.loop import Draw, Trainee, fit
+from kinoflow.training.options import TESTING
 from kinoflow.training.schedule import Plan as Steps
 from kinoflow.training.schedule import base_rate
 from kinoflow.training.workplace import workplace
 
-TESTING = ("test", "test_on")  # options that change nothing of the training
 BALANCE = 12  # first word of what seeds the balanced order
 SHOW, SHOWN = 13, 4  # first word of what seeds the samples that are shown; how many
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kinoflow.report.results import at, numbers, placed, told
-from kinoflow.report.section import Block, Column, Figure, Heading, Table, Text, code
+from kinoflow.report.section import Block, Column, Figure, Heading, Table, Text, code, counted
 from kinoflow.tasks.recognition import drawing, results
 from kinoflow.tasks.recognition.options import ClipTestOptions
 from kinoflow.tasks.recognition.recall import CHANCE
@@ -19,11 +19,6 @@ ENSEMBLES = (
     *(Column("top-1", "number"), Column("top-5", "number"), Column("mean recall of classes", "number")),
 )
 SCALES = ((10**9, "G"), (10**6, "M"), (10**3, "k"))
-
-
-def count(number: int, thing: str) -> str:
-    """Say a number of things: ``1 seed``, ``3 seeds``."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def span(numbers: Iterable[int]) -> str:
@@ -72,7 +67,7 @@ def networks(runs: Sequence[Run]) -> Table:
     views = {run.name: _views(run.test) for run in runs if run.test}
     if views:
         alike = len(set(views.values())) == 1 and len(views) == len(runs)
-        each = count(max(views.values()), "view") if alike else ", ".join(f"{n} by {v}" for n, v in views.items())
+        each = counted(max(views.values()), "view") if alike else ", ".join(f"{n} by {v}" for n, v in views.items())
         notes.append(f"A test clip is told by {each}." if alike else f"Views by which a test clip is told: {each}.")
     return Table("The networks", columns, rows, notes=tuple(notes))
 
@@ -88,7 +83,7 @@ def _views(test: ClipTestOptions) -> int:
 
 def _length(run: Run) -> str:
     training = run.options.training
-    length = count(training.steps, "step") if training.steps else count(training.epochs or 0, "epoch")
+    length = counted(training.steps, "step") if training.steps else counted(training.epochs or 0, "epoch")
     return f"{length} × {training.batch}"
 
 

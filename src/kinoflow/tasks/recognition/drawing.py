@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kinoflow.report import style
-from kinoflow.report.section import printable
 from kinoflow.tasks.recognition.results import Row
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ WIDTH = 8.5  # inches
 ACROSS = 5  # panels side by side
 COUNTED = 24  # most classes of a confusion matrix whose cells hold numbers
 POINTS = 200  # most points of a curve
-LETTERS = 28  # of a class's or run's name that are drawn
 RATE = "learning_rate"
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 DASHED = (0, (2, 1.5))
@@ -33,18 +31,6 @@ class Panel:
     title: str
     values: Mapping[str, Sequence[float]]
     chance: Mapping[str, float]
-
-
-def short(name: str) -> str:
-    """Return a name as it is drawn: printable, its middle left out if it is long."""
-    shown = printable(name)
-    return shown if len(shown) <= LETTERS else f"{shown[: LETTERS - 9]}…{shown[-8:]}"
-
-
-def look(number: int) -> dict[str, Any]:
-    """Return colour and line style of a run by its number, the same in every figure."""
-    again, colour = divmod(number, len(style.SERIES))
-    return {"color": style.SERIES[colour], "linestyle": style.LINES[(number + again) % len(style.LINES)]}
 
 
 # ---------------------------------------------------------------- shares of clips told right
@@ -64,13 +50,13 @@ def _recalls(figure: "Canvas", panels: Sequence[Panel], runs: Sequence[str]) -> 
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
     for axes in grid[::columns]:
-        axes.set_yticks(range(len(runs)), [short(name) for name in runs])
+        axes.set_yticks(range(len(runs)), [style.short(name) for name in runs])
         axes.set_ylim(len(runs) - 0.4, -0.6)
 
 
 def _panel(axes: "Axes", panel: Panel, runs: Sequence[str]) -> None:
     for place, run in enumerate(runs):
-        colour, values = look(place)["color"], list(panel.values.get(run, ()))
+        colour, values = style.look(place)["color"], list(panel.values.get(run, ()))
         if run in panel.chance:
             guess = panel.chance[run]
             axes.plot([guess, guess], [place - 0.5, place + 0.5], color=style.INK, linestyle=DASHED, linewidth=1)
@@ -80,7 +66,7 @@ def _panel(axes: "Axes", panel: Panel, runs: Sequence[str]) -> None:
         axes.plot([0, mean], [place, place], color=colour, linestyle="-", linewidth=1, alpha=0.6)
         axes.plot([mean, mean], [place - 0.3, place + 0.3], color=colour, linestyle="-", linewidth=2.4)
         axes.plot(values, [place] * len(values), "o", color=colour, markersize=4.5, alpha=0.75, markeredgewidth=0)
-    axes.set_title(short(panel.title))
+    axes.set_title(style.short(panel.title))
     axes.set_xlim(-0.03, 1.03)
     axes.set_xticks([0, 0.5, 1], ["0", "50%", "100%"])
     axes.tick_params(axis="y", length=0)
@@ -114,7 +100,7 @@ def _matrix(figure: "Canvas", names: Sequence[str], counts: np.ndarray, breaks: 
     for place in breaks:
         for line in (axes.axhline, axes.axvline):
             line(place - 0.5, color=style.MUTED, linewidth=0.8, linestyle="-")
-    shown = [short(name) for name in names]
+    shown = [style.short(name) for name in names]
     axes.set_xticks(range(len(names)), shown, rotation=90, fontsize=size)
     axes.set_yticks(range(len(names)), shown, fontsize=size)
     axes.tick_params(length=0)
@@ -145,16 +131,18 @@ def _curves(
     handles = []
     for axes, (title, wanted) in zip(grid, panels.items(), strict=True):
         power = _power(histories, wanted[0]) if RATE in wanted else 0
-        drawn = [_curve(axes, rows, wanted, look(number), power) for number, rows in enumerate(histories.values())]
+        drawn = [
+            _curve(axes, rows, wanted, style.look(number), power) for number, rows in enumerate(histories.values())
+        ]
         handles = handles or [line for line in drawn if line]
-        axes.set_title(short(title) + (f" × 10{str(-power).translate(RAISED)}" if power else ""))
+        axes.set_title(style.short(title) + (f" × 10{str(-power).translate(RAISED)}" if power else ""))
         axes.set_xlabel("step")
         axes.set_ylim(bottom=0)
         axes.set_xlim(left=0)
         axes.locator_params(nbins=4)
         if all(name.startswith("validation/") for name in wanted):
             axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    names = [short(run) for run, seeds in histories.items() if any(seeds)]
+    names = [style.short(run) for run, seeds in histories.items() if any(seeds)]
     figure.legend(handles, names, loc="outside lower center", ncols=4)
 
 

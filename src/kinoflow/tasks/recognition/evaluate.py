@@ -18,7 +18,8 @@ from kinoflow.tasks.recognition.inputs import check_crops
 from kinoflow.tasks.recognition.measures import Outcome, check_groups, measures
 from kinoflow.tasks.recognition.options import ClipTestOptions
 from kinoflow.tasks.recognition.score_store import Scores, write_scores
-from kinoflow.tasks.recognition.scoring import Scorer, Trained, read_checkpoint, run_name
+from kinoflow.tasks.recognition.scoring import Scorer, Trained, read_checkpoint
+from kinoflow.training.checkpoint import run_name
 from kinoflow.training.devices import device_of
 
 DIGITS = 6  # of probabilities in tables

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from kinoflow.errors import DataError
 from kinoflow.progress import log
 from kinoflow.report import section as sections
-from kinoflow.report.section import Block, Callout, Section, Text, code
+from kinoflow.report.section import Block, Callout, Section, Text, code, counted
 from kinoflow.stage import In, Out
 from kinoflow.store.tables import Segment, Video, read
 from kinoflow.tasks.recognition import comparison, results
-from kinoflow.tasks.recognition.comparison import clips, count, heads, span
+from kinoflow.tasks.recognition.comparison import clips, heads, span
 from kinoflow.tasks.recognition.data import steps, whole_videos
 from kinoflow.tasks.recognition.mistakes import confusions
 from kinoflow.tasks.recognition.options import SectionOptions
@@ -109,7 +109,7 @@ class Clips:
 
 def _summary(runs: Sequence[Run], head: str, best: Run | None) -> str:
     if best is None:
-        return f"{count(len(runs), 'run')}; no tested clip has a label."
+        return f"{counted(len(runs), 'run')}; no tested clip has a label."
     top1 = list(best.values(head, "top1").values())
     chance = list(best.values(head, "chance", "top1").values())
     number = clips([best], head)
@@ -133,7 +133,7 @@ def _opening(runs: Sequence[Run], head: str, best: Run | None, data: Clips) -> l
     splits = sorted({split for run in runs for split in data.splits(run)})
     tested = span(len(run.tested) for run in runs)
     said = (
-        f"{count(len(runs), 'run')} with {seeds} {'seed' if seeds == '1' else 'seeds'} each, tested on"
+        f"{counted(len(runs), 'run')} with {seeds} {'seed' if seeds == '1' else 'seeds'} each, tested on"
         f" {tested} {'clip' if tested == '1' else 'clips'} of {_listed(splits)}."
         f" What is told, and among how many classes: {among}."
     )
@@ -179,4 +179,4 @@ def _classes(lost: Counter[str]) -> str:
     ranked = sorted(lost, key=lambda name: (-lost[name], name))
     more = f" and {len(ranked) - NAMED} more" if len(ranked) > NAMED else ""
     kinds = "class" if len(ranked) == 1 else "classes"
-    return f"{len(ranked)} {kinds} with {count(lost.total(), 'clip')} ({_listed(ranked[:NAMED])}{more})"
+    return f"{len(ranked)} {kinds} with {counted(lost.total(), 'clip')} ({_listed(ranked[:NAMED])}{more})"

@@ -10,7 +10,6 @@ Papers: Wang et al., "Temporal Segment Networks", 2016; Lin et al., "TSM", 2019.
 """
 
 import copy
-import hashlib
 from collections.abc import Callable
 from math import prod
 from typing import Any, Self
@@ -22,6 +21,7 @@ from kinoflow.errors import ConfigError
 from kinoflow.tasks.recognition.backbones import build, first_convolution
 from kinoflow.tasks.recognition.options import NetworkOptions
 from kinoflow.tasks.recognition.shift import Temporal
+from kinoflow.training.first_weights import generator_of
 from kinoflow.training.seeds import SampleDropout
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -155,7 +155,7 @@ def draw(model: Recogniser, seed: int) -> None:
                 module.reset_parameters()
                 nn.init.constant_(module.weight, 0.0 if _in_non_local(name) else 1.0)
             elif isinstance(module, (nn.Linear, *CONVOLUTIONS)):
-                module.weight.normal_(0.0, _deviation(name, module, small), generator=_generator(name, seed))
+                module.weight.normal_(0.0, _deviation(name, module, small), generator=generator_of(plain(name), seed))
                 if module.bias is not None:
                     module.bias.zero_()
 
@@ -172,12 +172,6 @@ def _deviation(name: str, module: nn.Module, small: bool) -> float:
 
 def _in_non_local(name: str) -> bool:
     return ".nl." in name
-
-
-def _generator(name: str, seed: int) -> torch.Generator:
-    text = f"{seed}/{plain(name)}"
-    number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
-    return torch.Generator().manual_seed(number)
 
 
 def plain(name: str) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from kinoflow.media.options import begins_before_it_ends
 from kinoflow.options import Form, Name, Options, UserPath, option
 from kinoflow.training.options import TrainingOptions
 
@@ -268,11 +269,7 @@ class PredictOptions(Options):
         35_389_440, "largest picture that is accepted (default: 8192 x 4320)", "pixels", ge=256, le=4_000_000_000
     )
 
-    @model_validator(mode="after")
-    def _begins_before_it_ends(self) -> Self:
-        if self.end is not None and self.end <= self.start:
-            raise ValueError(f"end: {self.end:g} s is not after start: {self.start:g} s")
-        return self
+    _order = model_validator(mode="after")(begins_before_it_ends)
 
 
 class StreamOptions(Options):

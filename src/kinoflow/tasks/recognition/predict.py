@@ -25,7 +25,8 @@ from kinoflow.tasks.recognition import data, sampling
 from kinoflow.tasks.recognition.evaluate import DIGITS, probabilities, ranked
 from kinoflow.tasks.recognition.inputs import check_crops
 from kinoflow.tasks.recognition.options import ClipTestOptions, PredictOptions
-from kinoflow.tasks.recognition.scoring import Scorer, Trained, ahead, read_checkpoint, run_name
+from kinoflow.tasks.recognition.scoring import Scorer, Trained, ahead, read_checkpoint
+from kinoflow.training.checkpoint import run_name
 from kinoflow.training.devices import device_of
 
 Guesses = list[tuple[str, float]]  # the likeliest classes with their probabilities

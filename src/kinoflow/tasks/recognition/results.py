@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from kinoflow.report.results import at, networks, numbers, together
+from kinoflow.report.results import by_seed, networks, numbers, together, typical
 from kinoflow.report.results import history as history_of
 from kinoflow.store import tables
 from kinoflow.tasks.recognition.inputs import channels
@@ -50,16 +49,14 @@ class Run:
 
     def values(self, head: str, *keys: str) -> dict[int, float]:
         """Return {seed: number} of a measure of a head, for the seeds that have it: values("verb", "groups", "slow")."""
-        found = {seed: at(result.metrics.get(head), keys) for seed, result in self.seeds.items()}
-        return {seed: float(value) for seed, value in found.items() if value is not None}
+        return by_seed({seed: result.metrics for seed, result in self.seeds.items()}, (head, *keys))
 
     def typical(self, head: str) -> int | None:
         """Return the seed whose top-1 share is nearest to the median of all, the lowest of equals; None without labels."""
         top1 = self.values(head, "top1")
         if not top1:
             return None
-        middle = median(top1.values())
-        return min(top1, key=lambda seed: (abs(top1[seed] - middle), seed))
+        return typical(top1)
 
     def unseen(self, head: str) -> Counter[str]:
         """Count the tested clips of each class of which no training clip was."""

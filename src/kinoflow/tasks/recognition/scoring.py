@@ -91,12 +91,6 @@ def read_checkpoint(path: Path) -> Trained:
     )
 
 
-def run_name(model: Path) -> str:
-    """Return what a checkpoint is called in what is said: by its folder, and the run's above where it is a seed's."""
-    seed, run = model.parent.name, model.parent.parent.name
-    return f"{run} {seed}" if run and seed.startswith("seed-") else seed or model.stem
-
-
 class Scorer:
     """A network in the mode of evaluation.
 

@@ -5,9 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from kinoflow.datasets.contact_sheet import HEIGHT, Strip, compose
+from kinoflow.datasets.contact_sheet import Strip, compose, enlarged
 from kinoflow.media.reading import FrameShards
 from kinoflow.media.sample import evenly
 from kinoflow.report.section import Block, Figure, Heading
@@ -90,19 +88,8 @@ def _said(row: "Prediction") -> str:
 
 def _strip(row: "Prediction", clip: Clip, source: FrameShards) -> Strip:
     numbers = clip.first + evenly(clip.frames, min(FRAMES, clip.frames))
-    frames, times = _enlarged(source.frames(clip.video, numbers)), source.times(clip.video)[numbers]
+    frames, times = enlarged(source.frames(clip.video, numbers)), source.times(clip.video)[numbers]
     return Strip(_said(row), row.video, frames, times, float(times[-1]))
-
-
-def _enlarged(frames: np.ndarray) -> np.ndarray:
-    """Return frames (T, H, W, 3) uint8 at least as high as the sheet shows them."""
-    from PIL import Image
-
-    high, wide = frames.shape[1:3]
-    if high >= HEIGHT:
-        return frames
-    size = (max(1, round(wide * HEIGHT / high)), HEIGHT)
-    return np.stack([np.asarray(Image.fromarray(each).resize(size, Image.Resampling.BICUBIC)) for each in frames])
 
 
 def _small(picture: bytes) -> bytes:

@@ -23,16 +23,17 @@ from kinoflow.tasks.recognition.loss import head_losses
 from kinoflow.tasks.recognition.measures import check_groups
 from kinoflow.tasks.recognition.model import Recogniser, channels_last
 from kinoflow.tasks.recognition.options import ClipTestOptions, RecognitionOptions
-from kinoflow.tasks.recognition.scoring import Scorer, Trained, run_name
+from kinoflow.tasks.recognition.scoring import Scorer, Trained
 from kinoflow.training import checkpoint
+from kinoflow.training.checkpoint import run_name
 from kinoflow.training.devices import device_of
 from kinoflow.training.distributed import is_first
 from kinoflow.training.groups import Group, one_group
 from kinoflow.training.kept import checkpoints
 from kinoflow.training.loop import Draw, Trainee, fit
+from kinoflow.training.options import TESTING
 from kinoflow.training.workplace import workplace
 
-TESTING = ("test", "test_on")  # options that change nothing of the training
 CLIPS_SHOWN = 4  # training clips that TensorBoard shows
 SHOWN = 5  # the seed of what it shows
 

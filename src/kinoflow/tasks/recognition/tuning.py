@@ -20,7 +20,7 @@ from torch import Tensor
 
 from kinoflow.errors import ConfigError, DataError
 from kinoflow.features.backbones import member
-from kinoflow.features.weights import published_file, read
+from kinoflow.features.weights import few, published_file, read
 from kinoflow.options import check
 from kinoflow.progress import log
 from kinoflow.store.files import parse_json
@@ -117,7 +117,7 @@ def take(model: Recogniser, given: Source, name: str, dataset: str, classes: Map
     with torch.no_grad():
         for key, value in found.items():
             own[key].copy_(value)
-    log.info("weights %s: %d taken, %d as drawn%s", Path(name).name, len(found), len(left), _few(left))
+    log.info("weights %s: %d taken, %d as drawn%s", Path(name).name, len(found), len(left), few(left))
     return Begun(tuple(found), left, heads=any(key.startswith(HEAD) for key in found))
 
 
@@ -152,10 +152,6 @@ def _stem(model: Recogniser, kind: str | None, weight: Tensor, own: Tensor) -> T
     if not adapts or weight.ndim != 4 or weight.shape[1] != 3:
         return weight
     return adapted(weight, model.kind, model.channels, model.segments if model.network.fuse else 1)
-
-
-def _few(names: Sequence[str]) -> str:
-    return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
 
 
 # ---------------------------------------------------------------- files

@@ -9,13 +9,13 @@ from kinoflow.media.sample import evenly
 from kinoflow.progress import log
 from kinoflow.report import section as sections
 from kinoflow.report.results import labels_seen
-from kinoflow.report.section import Block, Callout, Column, Figure, Heading, Section, Table, Text, code
+from kinoflow.report.section import Block, Callout, Column, Figure, Heading, Section, Table, Text, code, counted
 from kinoflow.stage import In, Out
 from kinoflow.store.tables import Segment, Video, read
 from kinoflow.tasks.segmentation import drawing, results, states
 from kinoflow.tasks.segmentation.options import SegmentationSectionOptions
 from kinoflow.tasks.segmentation.pictures import Pictures, sheet
-from kinoflow.tasks.segmentation.results import Run, counted
+from kinoflow.tasks.segmentation.results import Run
 from kinoflow.tasks.segmentation.timelines import Bar, Lane, timeline
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ pair of states. Low rank: Chiu, Deng and Rush, "Low-Rank Constraints for Fast In
 embeddings of sources and targets and one projection for both. A video may end in any state, with factor 1.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -24,6 +23,7 @@ from kinoflow.tasks.segmentation.factors import gaussian, log_factorials, log_po
 from kinoflow.tasks.segmentation.inference import Posteriors
 from kinoflow.tasks.segmentation.sampling import sample
 from kinoflow.tasks.segmentation.spans import Span
+from kinoflow.training.first_weights import generator_of
 
 LEAST_DEVIATION = 1e-4
 FREE = Constraints()
@@ -284,7 +284,7 @@ def draw(model: SegmentModel, seed: int) -> None:
     """
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            generator = _generator(name, seed)
+            generator = generator_of(name, seed)
             if name in ("initial_logits", "transition_logits"):
                 parameter.uniform_(0, 1, generator=generator)
             elif name in ("source", "target"):
@@ -303,8 +303,3 @@ def orthogonal_features(width: int, rank: int, generator: torch.Generator) -> Te
     directions = torch.cat(blocks)[:rank]
     lengths = torch.randn(rank, width, generator=generator).norm(dim=1, keepdim=True)
     return (directions * lengths).T
-
-
-def _generator(name: str, seed: int) -> torch.Generator:
-    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)

@@ -7,10 +7,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from kinoflow.report.results import at, networks, numbers, together
+from kinoflow.report.results import by_seed, mean_of, networks, numbers, together, typical
 from kinoflow.report.results import history as history_of
 from kinoflow.store import tables
 
@@ -48,19 +47,16 @@ class Run:
 
     def values(self, *keys: str) -> dict[int, float]:
         """Return {seed: number} of a measure, for the seeds that have it: values("nll", "per_row")."""
-        found = {seed: at(result.metrics, keys) for seed, result in self.seeds.items()}
-        return {seed: float(value) for seed, value in found.items() if isinstance(value, int | float)}
+        return by_seed({seed: result.metrics for seed, result in self.seeds.items()}, keys)
 
     def mean(self, *keys: str) -> float | None:
         """Return the mean over seeds of a measure; None if no seed has it."""
-        values = list(self.values(*keys).values())
-        return sum(values) / len(values) if values else None
+        return mean_of(self.values(*keys))
 
     def typical(self) -> int:
         """Return the seed whose accuracy is nearest to the median of all, the lowest of equals."""
         found = self.values(*ACCURACY) or self.values("nll", "per_row")
-        middle = median(found.values())
-        return min(found, key=lambda seed: (abs(found[seed] - middle), seed))
+        return typical(found)
 
     @property
     def states(self) -> int:
@@ -115,11 +111,6 @@ def _result(metrics: Path, history: Path, predictions: Path) -> Result:
     from kinoflow.tasks.segmentation.evaluate import Found
 
     return Result(numbers(metrics), history_of(history), tables.read(predictions, Found))
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number of things: ``1 run``, ``2 runs``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def best_run(runs: Iterable[Run]) -> Run | None:

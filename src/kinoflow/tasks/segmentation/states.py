@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kinoflow.report.section import Block, Column, Figure, Heading, Table, Text, code
+from kinoflow.report.section import Block, Column, Figure, Heading, Table, Text, code, counted
 from kinoflow.store.tables import Segment
 from kinoflow.tasks.segmentation import drawing
 from kinoflow.tasks.segmentation.pictures import Pictures, sheet
-from kinoflow.tasks.segmentation.results import Run, counted
+from kinoflow.tasks.segmentation.results import Run
 
 if TYPE_CHECKING:
     from kinoflow.tasks.segmentation.evaluate import Found, Near

@@ -30,10 +30,10 @@ from kinoflow.training.groups import one_group
 from kinoflow.training.history import History
 from kinoflow.training.kept import checkpoints
 from kinoflow.training.loop import Draw, Trainee, fit
+from kinoflow.training.options import TESTING
 from kinoflow.training.schedule import Plan
 from kinoflow.training.workplace import workplace
 
-TESTING = ("test", "test_on")  # options that change nothing of the training
 FOLLOWED = "followed"  # heading of what is told of videos that choose nothing
 VALIDATED = 16  # videos whose likelihood is found at once
 
