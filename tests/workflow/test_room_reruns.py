@@ -259,6 +259,7 @@ def finished(tmp_path_factory) -> Project:
     shutil.copy(ROOT / "Snakefile", place / "Snakefile")
     shutil.copy(ROOT / STUDY, place / "study.yaml")
     project = Project(place)
+    project.patience = 1500  # all rooms, maybe on a busy machine
     project.edit("study.yaml", RENDERED, FILMED)
     project.edit("study.yaml", RECIPES, COLLECTED)
     if "KINOFLOW_FINISHED" in os.environ:
