@@ -7,7 +7,6 @@ that compute it is safe for functions that take no lock of theirs: decoding does
 
 import ctypes
 import faulthandler
-import io
 import math
 import os
 import pickle
@@ -21,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from kinoflow.interrupts import postponed
+from kinoflow.store.pickles import read_pickle
 
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -95,16 +95,9 @@ def _result(answer: bytes, status: int, seconds: float, megabytes: int) -> Any:
     return value
 
 
-class _Plain(pickle.Unpickler):
-    """Reads plain values, and nothing that has to be imported."""
-
-    def find_class(self, module: str, name: str) -> NoReturn:
-        raise pickle.UnpicklingError(f"{module}.{name} is no plain value")
-
-
 def _plain(answer: bytes) -> tuple[str, Any]:
     try:
-        kind, value = _Plain(io.BytesIO(answer)).load()
+        kind, value = read_pickle(answer, {})  # plain values, and nothing that has to be imported
     except Exception as error:  # a broken pickle may raise anything
         raise StoppedError(f"the process that worked on it gave no answer ({error})") from None
     return kind, value

@@ -8,7 +8,6 @@ after these.
 
 import dataclasses
 import io
-import pickle
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,11 +21,13 @@ from kinoflow.errors import ConfigError, DataError
 from kinoflow.metrics.anticipation import mean_by_uid
 from kinoflow.progress import log
 from kinoflow.stage import In, Out
+from kinoflow.store.pickles import NeededError, read_pickle
 from kinoflow.tasks.anticipation.histories import histories
 from kinoflow.tasks.anticipation.records import Records, write_records
 from kinoflow.tasks.anticipation.text_options import ImportOptions
 
 LONGEST = 30  # actions of a prefix's key
+CORES = ("core", "_core")  # what numpy calls its inner package, by its release
 SALADS = "salads"  # the dataset whose records are known by prefixes
 
 
@@ -142,10 +143,10 @@ def read_list(path: Path) -> list[Any]:
     Raises DataError if it needs anything else: that would mean to run what is in the file.
     """
     try:
-        found = _Plain(io.BytesIO(Path(path).read_bytes())).load()
+        found = read_pickle(Path(path).read_bytes(), _allowed())
     except OSError as error:
         raise DataError(f"{path}: these records cannot be read: {error.strerror}") from None
-    except _NeededError as error:
+    except NeededError as error:
         raise DataError(
             f"{path}: this pickle needs {error}, which would be run to read it; save its records as plain lists and arrays with"
             " a program you trust"
@@ -155,20 +156,6 @@ def read_list(path: Path) -> list[Any]:
     if not isinstance(found, list):
         raise DataError(f"{path}: this pickle holds a {type(found).__name__}, not a list of records")
     return found
-
-
-class _NeededError(Exception):
-    """What a pickle asks for that is not allowed."""
-
-
-class _Plain(pickle.Unpickler):
-    """Reads what numpy and torch write for arrays, and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        place = module.replace("numpy._core", "numpy.core")
-        if (place, name) in _allowed():
-            return _allowed()[place, name]
-        raise _NeededError(f"{module}.{name}")
 
 
 def _storage(content: bytes) -> np.ndarray:
@@ -184,9 +171,10 @@ def _allowed() -> dict[tuple[str, str], Any]:
     from numpy._core import multiarray, numeric
 
     return {
-        ("numpy.core.multiarray", "_reconstruct"): multiarray._reconstruct,
-        ("numpy.core.multiarray", "scalar"): multiarray.scalar,
-        ("numpy.core.numeric", "_frombuffer"): numeric._frombuffer,  # protocol 5; views bytes, and refuses objects
+        **{(f"numpy.{core}.multiarray", "_reconstruct"): multiarray._reconstruct for core in CORES},
+        **{(f"numpy.{core}.multiarray", "scalar"): multiarray.scalar for core in CORES},
+        # of protocol 5: it views bytes, and refuses objects
+        **{(f"numpy.{core}.numeric", "_frombuffer"): numeric._frombuffer for core in CORES},
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
         ("collections", "OrderedDict"): OrderedDict,
@@ -198,7 +186,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
 
 def _encode(text: str, coding: str) -> bytes:
     if coding not in ("latin1", "latin-1"):
-        raise _NeededError(f"the coding {coding}")
+        raise NeededError(f"the coding {coding}")
     return text.encode("latin1")
 
 
