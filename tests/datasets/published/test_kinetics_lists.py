@@ -34,6 +34,11 @@ def test_numbers_stand_for_themselves_without_names(tmp_path):
     assert found.classes == ["0", "1", "2"] and found.splits["train"][0].label == 2
 
 
+def test_a_number_of_more_classes_than_there_are_anywhere_is_refused_at_once(tmp_path):
+    with pytest.raises(DataError, match="train.csv, line 2: classes have numbers up to 99999, not 99999999; fetch"):
+        read(tmp_path, "a/x.mp4,2\na/y.mp4,99999999\n")
+
+
 def test_the_four_broken_clips_are_left_out(tmp_path):
     text = "".join(
         f"a/{clip}.mp4,1\n"

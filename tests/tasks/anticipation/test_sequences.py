@@ -242,6 +242,20 @@ def test_a_segment_of_egtea_whose_verb_or_noun_is_not_its_actions_is_refused(tmp
                 egtea.read(Files(tmp_path), 1)
 
 
+@pytest.mark.parametrize(
+    ("read", "header", "row"),
+    [
+        (egtea.read, "0,0_0,Take_cup\n", "1,99999999_0,Put_pan\n"),
+        (egtea.read, "0,0_0,Take_cup\n", "1,0_-1,Put_pan\n"),
+        (lambda files: epic.read(files, "epic55"), "id,action,verb,noun\n", "0,put_pan,0,99999999\n"),
+    ],
+)
+def test_numbers_of_more_verbs_and_nouns_than_there_are_anywhere_are_refused_at_once(tmp_path, read, header, row):
+    (tmp_path / "actions.csv").write_text(header + row)
+    with pytest.raises(DataError, match=r"actions.csv, line 2: verbs and nouns have numbers from 0 to 99999; fetch"):
+        read(Files(tmp_path))
+
+
 def test_tables_that_are_none_are_refused(tmp_path):
     (tmp_path / "classes.json").write_text('{"dataset": "x"}')
     with pytest.raises(DataError, match="no table of classes"):

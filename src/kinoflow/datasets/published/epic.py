@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kinoflow.datasets.actions import Action, Classes, checked
-from kinoflow.datasets.published.files import Files
+from kinoflow.datasets.published.files import MOST, Files
 from kinoflow.datasets.published.rulstm import RATE, cells_of, check_parts, frame_of, plain_uid, read_segments
 from kinoflow.errors import DataError
 from kinoflow.progress import log
@@ -64,11 +64,14 @@ def _classes(files: Files, kind: str) -> Classes:
 
 def _numbers(item: dict, where: str) -> tuple[int, int, int, str]:
     try:
-        return int(item["id"]), int(item["verb"]), int(item["noun"]), item["action"].strip()
+        number, verb, noun, name = int(item["id"]), int(item["verb"]), int(item["noun"]), item["action"].strip()
     except (TypeError, ValueError, AttributeError):
         raise DataError(
             f"{where}: an action has a number, a name, a verb and a noun; check which file this is"
         ) from None
+    if not (0 <= verb < MOST and 0 <= noun < MOST):
+        raise DataError(f"{where}: verbs and nouns have numbers from 0 to {MOST - 1}; fetch the file again")
+    return number, verb, noun, name
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from kinoflow.errors import DataError
 from kinoflow.store.files import parse_json, quick_hash, sha256_of
 
 PICTURES = (".jpg", ".jpeg", ".png")
+MOST = 100_000  # classes: a number beyond is damage, and there would be as many names
 ANNOTATIONS = r".+\.(txt|csv|json|exc)|(data|index)\..+"  # the last two are WordNet's
 
 

@@ -6,11 +6,11 @@ zeros before the seconds, so columns are found by name and seconds filled up to 
 names no classes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from kinoflow.datasets.published.entries import Entry, Published, Vocabulary
-from kinoflow.datasets.published.files import Files, lines
+from kinoflow.datasets.published.files import MOST, Files, lines
 from kinoflow.datasets.published.options import PublishedOptions
 from kinoflow.errors import DataError
 from kinoflow.store.tables import read_csv
@@ -51,7 +51,7 @@ def read_lists(files: Files, options: PublishedOptions) -> Published:
     names = (
         [text.strip('"') for _, text in lines(listed)]
         if listed
-        else _told({row[2] for r in rows.values() for row in r})
+        else _told({row[2]: row[0] for r in rows.values() for row in r})
     )
     vocabulary = Vocabulary([folder_name(name) for name in names], str(listed or files.folder))
     splits = {
@@ -70,11 +70,16 @@ def _listed(path: Path) -> Iterator[tuple[str, str, str]]:
         yield where, video, label
 
 
-def _told(labels: set[str]) -> list[str]:
-    """Return the classes that labels tell: their names sorted, or all numbers up to the largest."""
-    if all(label.isdecimal() for label in labels):
-        return [str(number) for number in range(max(map(int, labels), default=-1) + 1)]
-    return sorted(labels)
+def _told(labels: Mapping[str, str]) -> list[str]:
+    """Return the classes that labels tell, {label: where it stands}: their names sorted, or all numbers up to the largest."""
+    if not all(label.isdecimal() for label in labels):
+        return sorted(labels)
+    largest = max(labels, key=int, default="-1")
+    if int(largest) >= MOST:
+        raise DataError(
+            f"{labels[largest]}: classes have numbers up to {MOST - 1}, not {largest}; fetch the list again"
+        )
+    return [str(number) for number in range(int(largest) + 1)]
 
 
 def _list_entry(where: str, path: str, label: str, vocabulary: Vocabulary) -> Entry:
