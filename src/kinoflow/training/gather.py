@@ -14,7 +14,7 @@ T, R = TypeVar("T"), TypeVar("R")
 
 
 def spread(items: Sequence[T], work: Callable[[T], R]) -> list[R]:
-    """Return what ``work`` makes of each item: every process works on every so-manieth one, and hears the others' results.
+    """Return what ``work`` makes of each item: each of n processes works on every n-th one, and hears the others' results.
 
     Called in every process with the same items; results are plain values and arrays. Each waits for the slowest share.
     """

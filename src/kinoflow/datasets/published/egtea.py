@@ -4,8 +4,8 @@ The splits are not video-disjoint: a history within one side has holes where the
 """
 
 from kinoflow.datasets.actions import Action, Classes, checked
-from kinoflow.datasets.published.files import MOST, Files
-from kinoflow.datasets.published.rulstm import RATE, cells_of, check_parts, read_segments
+from kinoflow.datasets.published.files import Files
+from kinoflow.datasets.published.rulstm import RATE, cells_of, check_numbers, check_parts, read_segments
 from kinoflow.errors import DataError
 
 
@@ -33,8 +33,7 @@ def _classes(files: Files) -> Classes:
             raise DataError(
                 f"{where}: an action is a number, verb_noun as numbers, and a name; check which file this is"
             ) from None
-        if not (0 <= verb < MOST and 0 <= noun < MOST):
-            raise DataError(f"{where}: verbs and nouns have numbers from 0 to {MOST - 1}; fetch the file again")
+        check_numbers(where, verb, noun)
         if place != len(names):
             raise DataError(f"{where}: the action {name} must have the number {len(names)}; fetch the file again")
         names.append(name)

@@ -10,8 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from kinoflow.datasets.actions import Action, Classes, checked
-from kinoflow.datasets.published.files import MOST, Files
-from kinoflow.datasets.published.rulstm import RATE, cells_of, check_parts, frame_of, plain_uid, read_segments
+from kinoflow.datasets.published.files import Files
+from kinoflow.datasets.published.rulstm import (
+    RATE,
+    cells_of,
+    check_numbers,
+    check_parts,
+    frame_of,
+    plain_uid,
+    read_segments,
+)
 from kinoflow.errors import DataError
 from kinoflow.progress import log
 from kinoflow.store.tables import read_csv
@@ -69,8 +77,7 @@ def _numbers(item: dict, where: str) -> tuple[int, int, int, str]:
         raise DataError(
             f"{where}: an action has a number, a name, a verb and a noun; check which file this is"
         ) from None
-    if not (0 <= verb < MOST and 0 <= noun < MOST):
-        raise DataError(f"{where}: verbs and nouns have numbers from 0 to {MOST - 1}; fetch the file again")
+    check_numbers(where, verb, noun)
     return number, verb, noun, name
 
 

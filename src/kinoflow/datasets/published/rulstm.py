@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kinoflow.datasets.actions import Action, Classes
+from kinoflow.datasets.published.files import MOST
 from kinoflow.errors import DataError
 
 RATE = 30.0  # frames per second
@@ -51,6 +52,12 @@ def check_parts(found: Sequence[tuple[str, Action]], classes: Classes) -> None:
                 f"{where}: the segment {row.uid} has the verb {row.verb} and the noun {row.noun}, and its action"
                 f" {classes.names[row.action]!r} has others; take all files from the same release"
             )
+
+
+def check_numbers(where: str, *numbers: int) -> None:
+    """Raise DataError if the number of a verb or noun is none that any list has; there would be as many names."""
+    if not all(0 <= number < MOST for number in numbers):
+        raise DataError(f"{where}: verbs and nouns have numbers from 0 to {MOST - 1}; fetch the file again")
 
 
 def cells_of(path: Path) -> Iterator[tuple[str, list[str]]]:

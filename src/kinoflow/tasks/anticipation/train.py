@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from kinoflow.errors import ConfigError
 from kinoflow.features.arithmetic import Arithmetic
 from kinoflow.features.origin import copy_beside
+from kinoflow.media.sample import evenly
 from kinoflow.metrics.anticipation import top_ks
 from kinoflow.options import resolved
 from kinoflow.stage import Folder, In, Out, State
@@ -169,7 +170,7 @@ class StudentTrainee(Trainee):
         if self.plan.options.network.backbone == "identity":
             return {}
         found = {}
-        for number in np.linspace(0, len(self.sequences) - 1, min(SHOWN, len(self.sequences))).astype(int).tolist():
+        for number in evenly(len(self.sequences), min(SHOWN, len(self.sequences))).tolist():
             x = self.sequences(
                 number, np.random.default_rng((SHOW, step, number))
             ).x  # (T, 3, S, S), or (T, 3, t, S, S)
