@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from kinoflow.interrupts import postponed
-from kinoflow.store.pickles import read_pickle
+from kinoflow.store.pickles import NeededError, read_pickle
 
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -98,6 +98,8 @@ def _result(answer: bytes, status: int, seconds: float, megabytes: int) -> Any:
 def _plain(answer: bytes) -> tuple[str, Any]:
     try:
         kind, value = read_pickle(answer, {})  # plain values, and nothing that has to be imported
+    except NeededError as error:
+        raise StoppedError(f"the process that worked on it gave no answer: {error} is no plain value") from None
     except Exception as error:  # a broken pickle may raise anything
         raise StoppedError(f"the process that worked on it gave no answer ({error})") from None
     return kind, value
