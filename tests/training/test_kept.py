@@ -1,12 +1,9 @@
 """The last and the best weights are both left, under their names, where there is a validation; those of epochs if asked."""
 
-import os
-import signal
-
 import pytest
 from tests.training.conftest import in_child
 from tests.training.test_loop import apart, train, weights
-from tests.training.toy import Toy
+from tests.training.toy import MortalToy, Toy
 
 from kinoflow.training import checkpoint
 from kinoflow.training.kept import checkpoints
@@ -107,18 +104,8 @@ def test_epochs_that_all_of_several_models_have_are_left_together(tmp_path):
     assert names == ["m.safetensors", "epoch_00001.safetensors", "epoch_00002.safetensors"]
 
 
-class Mortal(Toy):
-    left = -1
-
-    def losses(self, batch):
-        if self.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.left -= 1
-        return super().losses(batch)
-
-
 def numbered(folder, passes=-1, minutes=1e-9):
-    trainee = Mortal()
+    trainee = MortalToy()
     trainee.left = passes
     _, trainee = train(folder / "place", trainee, epochs=5, checkpoint_every=1, save_minutes=minutes, **STEADY)
     left(folder / "run", trainee, folder / "place")

@@ -12,7 +12,7 @@ import torch
 from tests.conftest import ROOT
 from tests.training.conftest import in_child
 from tests.training.test_loop import Spiked, bytes_of, train
-from tests.training.toy import Strays, Toy
+from tests.training.toy import Mortal, MortalToy, Strays, Toy
 
 from kinoflow.errors import DataError
 
@@ -30,22 +30,6 @@ VALUES = {
     "accumulate": 2,
     "drop_last": False,
 }
-
-
-class Mortal:
-    """Kills its own process when a given number of passes is done."""
-
-    left = -1
-
-    def losses(self, batch):
-        if self.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.left -= 1
-        return super().losses(batch)
-
-
-class MortalToy(Mortal, Toy):
-    pass
 
 
 class MortalStrays(Mortal, Strays):

@@ -1,14 +1,18 @@
 """A tiny dataset: actions that follow a rule, features that show them dimly, and a teacher that knows the rule."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from safetensors import safe_open
 
 from kinoflow.datasets.actions import Action, Classes, read_rows, write_actions, write_classes
 from kinoflow.store import shards
 from kinoflow.tasks.anticipation.options import AnticipationOptions
+from kinoflow.tasks.anticipation.planning import network, planned
 from kinoflow.tasks.anticipation.records import Records, write_records
+from kinoflow.tasks.anticipation.train import StudentTrainee
 
 VERBS, NOUNS, WIDTH, RATE = ("cut", "mix", "put"), ("egg", "pan"), 8, 4.0
 NAMES = tuple(f"{verb} {noun}" for verb in VERBS for noun in NOUNS)
@@ -124,3 +128,21 @@ def options(steps: int = 40, **more) -> AnticipationOptions:
         whole = isinstance(value, dict) and key != "losses"
         values[key] = values.get(key, {}) | value if whole else value
     return AnticipationOptions.model_validate(values)
+
+
+def plan_of(world: World, wanted: AnticipationOptions, teacher=None, seed=0):
+    """Return the plan of a training on the tiny dataset."""
+    given = (world.features, None, None)
+    return planned(wanted, world.actions, world.classes, given, [teacher or world.teacher], seed)
+
+
+def trainee(world: World, wanted: AnticipationOptions, teacher=None) -> StudentTrainee:
+    """Return what a training would train."""
+    plan = plan_of(world, wanted, teacher)
+    return StudentTrainee(network(plan, 0), plan, None)
+
+
+def about(path: Path) -> dict:
+    """Return what a checkpoint says of itself."""
+    with safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["kinoflow"])
