@@ -154,16 +154,21 @@ def test_the_section_on_students_compares_those_that_differ_in_a_teacher_alone()
         ("gap_taught", "gap_alone"),
     ]  # no control, the first of several
     assert told["policies"]["gap_taught"] == "ended" and told["policies"]["taught_mean"] == "order"
-    assert "alone0" not in told["policies"]
+    assert told["teachers"]["shuffled"] == "next0" and told["teachers"]["taught_mean"] == "mean"
+    assert "alone0" not in told["policies"] | told["teachers"]
 
 
-def test_only_a_study_of_words_alone_has_a_section_on_teachers():
-    def sections(values: dict) -> list[str]:
+def test_teachers_have_a_section_whether_there_are_students_or_not_and_means_over_students_are_none_of_it():
+    def told(values: dict) -> RunSections:
         layout = Layout(Study.model_validate(values), {})
-        return RunSections(layout, Runs(layout)).names()
+        return RunSections(layout, Runs(layout))
 
-    assert sections(merge(WORDS, {})) == ["60-anticipation-one", "80-claims"]  # toys have no videos to show
-    assert sections({**WORDS, "anticipation": {}, "fusions": {}}) == ["55-teachers", "80-claims"]
+    assert told(merge(WORDS, {})).names() == ["55-teachers", "60-anticipation-one", "80-claims"]  # toys have no videos
+    assert told({**WORDS, "anticipation": {}, "fusions": {}}).names() == ["55-teachers", "80-claims"]
+    claims = Layout(config.load([ROOT / "workflow/studies/kitchen-claims.yaml"], {}, ROOT / "workflow/datasets"), {})
+    sections = RunSections(claims, Runs(claims))
+    assert claims.study.summaries and sections.words("summaries", "metrics.json") == []
+    assert "55-teachers" in sections.names() and sections.words("teachers", "metrics.json")
 
 
 def test_a_student_that_reads_frames_itself_has_no_features_to_tell_of(own):

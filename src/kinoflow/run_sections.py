@@ -36,14 +36,9 @@ class RunSections:
         return [run for run in self._layout.runs.values() if run.room in rooms and run.room in told]
 
     def words(self, room: str, name: str) -> list[str]:
-        """Return a file of every teacher (room teachers), or mean of teachers (summaries), of a study of words alone.
-
-        Where there are students, their sections tell of their teachers.
-        """
-        if self._layout.study.anticipation:
-            return []
+        """Return a file of every teacher (room teachers), or of every mean over teachers (summaries)."""
         runs = [run for run in self._layout.runs.values() if run.room == room]
-        return self._runs.files(runs, name)
+        return self._runs.files([run for run in runs if self._student(run).room == "teachers"], name)
 
     def timings(self) -> list[str]:
         """Return the files of what was measured on this machine; they are no results."""
@@ -109,8 +104,9 @@ class RunSections:
         return lambda wildcards: json.dumps({"seen": self._seen(room, wildcards.name)}, sort_keys=True)
 
     def students(self, wildcards: Any) -> str:
-        """Return the same of students, which histories their teachers read, and which differ in a teacher alone."""
+        """Return the same of students, who taught them from which histories, and which differ in a teacher alone."""
         study, policies, runs = self._layout.study, {}, self._of("anticipation", wildcards.name)
+        teachers = {run.name: ", ".join(run.options.taught_by) for run in runs if run.options.taught_by}
         for run in runs:
             single = (
                 t for name in run.options.taught_by for t in getattr(study.ensembles.get(name), "teachers", (name,))
@@ -121,7 +117,7 @@ class RunSections:
         found = {
             f"{run.room}.{run.name}": _made_of(run) for run in self._over(("fusions", "summaries"), wildcards.name)
         }
-        told = {"pairs": _pairs(runs), "policies": policies, "seen": seen, "together": found}
+        told = {"pairs": _pairs(runs), "teachers": teachers, "policies": policies, "seen": seen, "together": found}
         return json.dumps(told)  # pairs in their order
 
     def together(self, room: str) -> Callable[[Any], list[str]]:
@@ -168,7 +164,7 @@ class RunSections:
         ]
 
     def _student(self, run: Run) -> Run:
-        """Return the first of the runs that a sum or mean is made of, down to one that is neither."""
+        """Return the first of the runs that a sum or mean is made of, down to one that is neither: itself of any other."""
         while run.room in ("fusions", "summaries"):
             room = run.options.room if run.room == "summaries" else "anticipation"
             run = self._layout.runs[room, run.options.runs[0]]

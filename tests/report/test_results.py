@@ -15,6 +15,7 @@ from kinoflow.report.results import (
     numbers,
     placed,
     together,
+    told,
     typical,
 )
 
@@ -77,6 +78,12 @@ def test_a_measure_by_seed_is_of_the_seeds_that_have_a_number_of_it():
     metrics = {0: {"verb": {"top1": 0.5}}, 1: {"verb": {"top1": None}}, 2: {}, 10: {"verb": {"top1": 1}}}
     assert by_seed(metrics, ("verb", "top1")) == {0: 0.5, 10: 1.0}
     assert by_seed(metrics, ("verb",)) == {}
+
+
+def test_shares_of_seeds_are_told_with_their_range_where_they_differ():
+    assert [told(shares) for shares in ((0.9, 0.94), (0.25, 0.25), (0.5001, 0.5002), (0.5,), ())] == [
+        *("92.0% (90.0–94.0)", "25.0%", "50.0%", "50.0%", ""),
+    ]
 
 
 def test_the_mean_of_no_seed_is_none():

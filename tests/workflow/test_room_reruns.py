@@ -169,7 +169,7 @@ CHANGES = (
     ),
     Change(
         *("anticipation", "an option of the teacher", "study.yaml", "layers: 1, heads: 2", "layers: 2, heads: 2"),
-        shown_again("anticipation", teacher_train=1, teacher_records=1, anticipation_train=1),
+        shown_again("anticipation", teacher_train=1, teacher_records=1, teachers_section=1, anticipation_train=1),
     ),
     Change(
         *("anticipation", "a constant of the tests", f"{SRC}/anticipation/evaluate.py", "DIGITS = 6", "DIGITS = 7"),
@@ -183,7 +183,7 @@ CHANGES = (
             STUDENTS,
             STUDENTS.replace("\n", "\n    seeds: [0, 1]\n", 1) + "    seeds: [0, 1]\n",
         ),
-        shown_again("anticipation", 2, teacher_train=1, teacher_records=1, anticipation_train=2),
+        shown_again("anticipation", 2, teacher_train=1, teacher_records=1, teachers_section=1, anticipation_train=2),
     ),
     Change(
         *("abstraction", "an option of the network", "study.yaml", "bottleneck: 8", "bottleneck: 9"),

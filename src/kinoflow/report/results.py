@@ -108,9 +108,9 @@ def typical(found: Mapping[int, float]) -> int:
 
 
 def told(values: Iterable[float]) -> str:
-    """Say shares of several seeds: ``91.2% (86.0–94.0)``, the mean and the range; ``91.2%`` of one seed, "" of none."""
+    """Say shares of several seeds: ``91.2% (86.0–94.0)``, the mean and the range; ``91.2%`` where all are alike, "" of none."""
     shares = [100 * value for value in values]
     if not shares:
         return ""
-    ends = f" ({min(shares):.1f}–{max(shares):.1f})" if len(shares) > 1 else ""
-    return f"{sum(shares) / len(shares):.1f}%{ends}"
+    low, high = f"{min(shares):.1f}", f"{max(shares):.1f}"
+    return f"{sum(shares) / len(shares):.1f}%{f' ({low}–{high})' if low != high else ''}"

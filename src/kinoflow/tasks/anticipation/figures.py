@@ -69,7 +69,7 @@ def anticipation_section(
     shown = pairs[0] if pairs else (best_run(runs),)
     blocks: list[Block] = [
         *_opening(runs, pairs, options),
-        _results(runs, pairs),
+        _results(runs, pairs, options.teachers),
         *_together(fusions or (), summaries or (), options),
         *_gains(pairs, table),
         *_errors(runs, pairs),
@@ -109,10 +109,10 @@ def _points(values: Sequence[float]) -> str:
 
 
 def _summary(runs: Sequence[Run], pairs: Sequence[Pair]) -> str:
-    best = best_run(runs)
-    said = f"{best.name} foresees {told(best.values('action', 'top1').values())} of the next actions"
+    run = pairs[0][0] if pairs else best_run(runs)
+    said = f"{run.name} foresees {told(run.values('action', 'top1').values())} of the next actions"
     for pair in pairs[:1]:
-        said += f"; the teacher gives {_points(gain(pair, 'top1'))} points to {pair[1].name}"
+        said += f", {_points(gain(pair, 'top1'))} points over {pair[1].name}, which has no teacher"
     return said + "."
 
 
@@ -151,34 +151,48 @@ def _policy(run: Run) -> str:
 # ---------------------------------------------------------------- tables and figures
 
 
-def _results(runs: Sequence[Run], pairs: Sequence[Pair]) -> Table:
+def _results(runs: Sequence[Run], pairs: Sequence[Pair], teachers: Mapping[str, str]) -> Table:
     over = {pair[0].name: pair for pair in pairs}
-    columns = (
-        Column("run", "name"),
-        Column("seeds", "number", "d"),
-        *(Column(title, "number") for _, title in MEASURES),
-        *((Column("top-1 gain", "number"),) if pairs else ()),
-    )
+    titles = [title for _, title in MEASURES]
+    titles[1:1] = ["top-1 gain"] if pairs else []  # beside top-1
+    columns = (Column("run", "name"), Column("seeds", "number", "d"), *(Column(title, "number") for title in titles))
+
+    def line(name: str, seeds: int | None, cells: Sequence[str], gained: str = "") -> tuple:
+        return (name, seeds, cells[0], *((gained,) if pairs else ()), *cells[1:])
+
     rows = []
     for run in runs:
         cells = [told(run.values("action", key).values()) for key, _ in MEASURES]
-        last = (_points(gain(over[run.name], "top1")) if run.name in over else "",) if pairs else ()
-        rows.append((run.name, len(run.seeds), *cells, *last))
+        rows.append(
+            line(run.name, len(run.seeds), cells, _points(gain(over[run.name], "top1")) if run.name in over else "")
+        )
     beside = [
-        ("the teacher (true labels of the past)", ("teacher", "action")),
-        ("majority", ("baselines", "majority")),
-        ("chance", ("baselines", "chance")),
+        *(
+            (" ".join(("teacher", name)).strip(), of, ("teacher", "action"))
+            for name, of in _taught_by(runs, teachers).items()
+        ),
+        ("majority", runs, ("baselines", "majority")),
+        ("chance", runs, ("baselines", "chance")),
     ]
-    for name, keys in beside:
-        values = [sorted({v for run in runs for v in run.values(*keys, key).values()}) for key, _ in MEASURES]
+    for name, of, keys in beside:
+        values = [sorted({v for run in of for v in run.values(*keys, key).values()}) for key, _ in MEASURES]
         if any(values):
-            rows.append((name, None, *(told(each) for each in values), *(("",) if pairs else ())))
+            rows.append(line(name, None, [told(each) for each in values]))
     best = runs.index(best_run(runs))
     notes = (
-        "Mean over seeds, and the lowest and highest. Class mean: mean recall of the classes present. Majority: always the"
-        " actions that training has most of.",
+        "Mean over seeds, and the lowest and highest. Class mean: mean recall of the classes present. Teachers are told the true"
+        " labels of what was done before. Majority: always the actions that training has most of.",
     )
     return Table("Next actions foreseen", columns, tuple(rows), notes=notes, highlight=(best,) if len(runs) > 1 else ())
+
+
+def _taught_by(runs: Sequence[Run], teachers: Mapping[str, str]) -> dict[str, list[Run]]:
+    """Return the runs of each teacher; those of which it is not known stand together, as of ""."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.values("teacher", "action", "top1"):
+            found.setdefault(teachers.get(run.name, ""), []).append(run)
+    return found
 
 
 def _together(fusions: Sequence[Path], summaries: Sequence[Path], options: AnticipationSectionOptions) -> list[Block]:

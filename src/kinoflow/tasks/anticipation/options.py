@@ -388,6 +388,7 @@ class AnticipationSectionOptions(Options):
     """What the report's section says of the runs beside their results."""
 
     seen: dict[Name, str] = option({}, "what labels the networks had seen that made each run's features, by run", "")
+    teachers: dict[Name, str] = option({}, "the teacher of each run that has one, by name", "")
     policies: dict[Name, str] = option({}, "history policy of each run's teacher, by name", "")
     pairs: dict[Name, Name] = option({}, "runs with a teacher, and the same run without one: {with: without}", "")
     together: dict[str, str] = option(

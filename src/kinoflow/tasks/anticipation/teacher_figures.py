@@ -15,7 +15,7 @@ from kinoflow.tasks.anticipation import drawing
 ORDER = 55
 WAYS = {  # what foresees, by its key in the measures
     "teacher": "teacher",
-    "ngram_text": "n-gram, of the corpus too",
+    "ngram_text": "n-gram + corpus",
     "ngram": "n-gram",
     "majority": "majority",
 }
@@ -113,7 +113,7 @@ def _actions(runs: Runs) -> Table:
                 rows.append((run, history(seeds), name, len(seeds), *cells))
     notes = (
         "Mean over seeds, and the lowest and highest. Class mean: mean recall of the classes present. Guesses without a network"
-        " have learnt from the same rows, and read histories by the same policy.",
+        " have learnt from the same rows (+ corpus: and from its recipes), and read histories by the same policy.",
     )
     return Table("Next actions foreseen from words", columns, tuple(rows), notes=notes, highlight=tuple(best))
 
