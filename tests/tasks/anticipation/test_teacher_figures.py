@@ -57,6 +57,16 @@ def test_every_row_says_its_policy_and_n_grams_stand_beside(tmp_path):
     assert found.summary.startswith("order (order, last 5) foresees 20.5% (20.0–21.0) / 41.0%")
 
 
+def test_the_rival_that_counts_the_corpus_too_is_the_one_that_counts(tmp_path):
+    told = measures(0.4)
+    found, tables = shown(tmp_path, [write(tmp_path, "next", 0, told | {"ngram_text": told["teacher"]})])
+    assert (
+        found.summary
+        == "next (order, last 5) foresees 40.0% / 80.0% (top-1 / top-5), the n-gram + corpus 40.0% / 80.0%."
+    )
+    assert [row[2] for row in tables["Next actions foreseen from words"].rows][:2] == ["teacher", "n-gram + corpus"]
+
+
 def test_parts_of_the_validation_and_means_over_splits_have_their_tables(tmp_path):
     subsets = {"unseen": {"action": {"top1": 0.3, "top5": 0.6}}, "tail": {"verb": {"marginal": {"top1": 0.1}}}}
     paths = [write(tmp_path, f"split{i}", 0, measures(i / 10, subsets=subsets)) for i in (1, 2)]

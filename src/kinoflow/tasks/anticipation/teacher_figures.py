@@ -89,8 +89,9 @@ def _summary(runs: Runs) -> str:
 
     best = max(runs, key=top5)
     shares = " / ".join(over(runs[best], "teacher", "action", key) for key in ("top1", "top5"))
-    grams = " / ".join(over(runs[best], "ngram", "action", key) for key in ("top1", "top5"))
-    return f"{best} ({history(runs[best])}) foresees {shares} (top-1 / top-5), the n-gram {grams}."
+    rival = next(way for way in ("ngram_text", "ngram") if way in next(iter(runs[best].values())))
+    grams = " / ".join(over(runs[best], rival, "action", key) for key in ("top1", "top5"))
+    return f"{best} ({history(runs[best])}) foresees {shares} (top-1 / top-5), the {WAYS[rival]} {grams}."
 
 
 # ---------------------------------------------------------------- tables
