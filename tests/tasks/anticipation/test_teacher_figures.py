@@ -52,8 +52,18 @@ def test_every_row_says_its_policy_and_n_grams_stand_beside(tmp_path):
         *(("ended", "ended 1 s before, all", what, 1) for what in ("teacher", "n-gram", "majority")),
     ]
     assert rows[0][4:6] == ("20.5% (20.0–21.0)", "41.0% (40.0–42.0)") and rows[3][4] == "10.0%"
-    assert tables["Verbs and nouns"].rows[0][3:] == ("20.5% (20.0–21.0) / 20.5% (20.0–21.0)",) * 2
-    assert set(tables) == {"Next actions foreseen from words", "Verbs and nouns"}
+    recalls = tables["Mean top-5 recall from words"]
+    assert [column.name for column in recalls.columns[4:]] == ["all classes"] and recalls.rows[1][
+        4
+    ] == "10.2% (10.0–10.5)"
+    parts = tables["Verbs and nouns"].rows
+    assert parts[0][2:] == ("verb, own", "teacher", *("20.5% (20.0–21.0)",) * 2)
+    assert [row[2:4] for row in parts[:3]] == [
+        ("verb, own", "teacher"),
+        ("verb, own", "n-gram"),
+        ("verb, marginal", "teacher"),
+    ]
+    assert set(tables) == {"Next actions foreseen from words", "Mean top-5 recall from words", "Verbs and nouns"}
     assert found.summary.startswith("order (order, last 5) foresees 20.5% (20.0–21.0) / 41.0%")
 
 

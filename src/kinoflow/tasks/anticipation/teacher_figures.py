@@ -1,5 +1,6 @@
 """The stage `teachers-section`: how well teachers of words foresee the next action, beside guesses without a network."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -19,15 +20,9 @@ WAYS = {  # what foresees, by its key in the measures
     "ngram": "n-gram",
     "majority": "majority",
 }
-MEASURES = {
-    "top-1": ("action", "top1"),
-    "top-5": ("action", "top5"),
-    "class mean": ("action", "class_mean"),
-    "mean top-5 recall": ("action", "recall5"),
-    "many-shot recall, official": ("action", "recall5_ms_official"),
-    "many-shot recall, or": ("action", "recall5_ms_or"),
-}
-PARTS = {f"{head}, {how}": (head, how) for head in ("verb", "noun") for how in ("own", "marginal", "decomposed")}
+MEASURES = {"top-1": "top1", "top-5": "top5", "class mean": "class_mean"}
+RECALLS = {"all classes": "recall5", "many-shot, official": "recall5_ms_official", "many-shot, or": "recall5_ms_or"}
+READINGS = ("own", "marginal", "decomposed")  # of verbs and nouns
 SUBSETS = {
     "tail verbs": ("tail", "verb", "marginal"),
     "tail nouns": ("tail", "noun", "marginal"),
@@ -53,7 +48,7 @@ def teachers_section(metrics: list[In], section: Out, summaries: list[In] | None
             "What is done next, told from the labels of what was done before. The policy says what was read: `order` all earlier"
             " actions, `started` those begun, `ended` those over a gap before the action."
         ),
-        _actions(runs),
+        *_actions(runs),
         *_parts(runs),
         *_subsets(runs),
         *_means(means),
@@ -97,9 +92,23 @@ def _summary(runs: Runs) -> str:
 # ---------------------------------------------------------------- tables
 
 
-def _actions(runs: Runs) -> Table:
+def _actions(runs: Runs) -> list[Block]:
+    notes = (
+        "Mean over seeds, and the lowest and highest. Class mean: mean recall of the classes present. Guesses without a network"
+        " have learnt from the same rows (+ corpus: and from its recipes), and read histories by the same policy.",
+    )
+    recalls = (
+        "Means over the classes: of those present, and of those with many training segments by two definitions.",
+    )
+    return [
+        _of_actions("Next actions foreseen from words", runs, MEASURES, notes),
+        _of_actions("Mean top-5 recall from words", runs, RECALLS, recalls),
+    ]
+
+
+def _of_actions(caption: str, runs: Runs, measures: dict[str, str], notes: tuple[str, ...]) -> Table:
     shown = {
-        title: keys for title, keys in MEASURES.items() if any(over(seeds, "teacher", *keys) for seeds in runs.values())
+        title: key for title, key in measures.items() if any(over(s, "teacher", "action", key) for s in runs.values())
     }
     columns = (
         *(Column("run", "name"), Column("history"), Column("what"), Column("seeds", "number", "d")),
@@ -108,35 +117,26 @@ def _actions(runs: Runs) -> Table:
     rows, best = [], []
     for run, seeds in runs.items():
         for way, name in WAYS.items():
-            cells = [over(seeds, way, *keys) for keys in shown.values()]
+            cells = [over(seeds, way, "action", key) for key in shown.values()]
             if any(cells):
                 best += [len(rows)] if way == "teacher" else []
                 rows.append((run, history(seeds), name, len(seeds), *cells))
-    notes = (
-        "Mean over seeds, and the lowest and highest. Class mean: mean recall of the classes present. Guesses without a network"
-        " have learnt from the same rows (+ corpus: and from its recipes), and read histories by the same policy.",
-    )
-    return Table("Next actions foreseen from words", columns, tuple(rows), notes=notes, highlight=tuple(best))
+    return Table(caption, columns, tuple(rows), notes=notes, highlight=tuple(best))
 
 
 def _parts(runs: Runs) -> list[Block]:
-    shown = {
-        title: keys for title, keys in PARTS.items() if any(over(s, "teacher", *keys, "top1") for s in runs.values())
-    }
-    if not shown:
-        return []
-    columns = (
-        *(Column("run", "name"), Column("history"), Column("what")),
-        *(Column(f"{title}: top-1 / top-5", "number") for title in shown),
-    )
     rows = []
     for run, seeds in runs.items():
-        for way in ("teacher", "ngram"):
-            cells = [
-                " / ".join(filter(None, (over(seeds, way, *keys, k) for k in ("top1", "top5"))))
-                for keys in shown.values()
-            ]
-            rows.append((run, history(seeds), WAYS[way], *cells))
+        for head, reading, way in itertools.product(("verb", "noun"), READINGS, ("teacher", "ngram")):
+            cells = [over(seeds, way, head, reading, key) for key in ("top1", "top5")]
+            if any(cells):
+                rows.append((run, history(seeds), f"{head}, {reading}", WAYS[way], *cells))
+    if not rows:
+        return []
+    columns = (
+        *(Column("run", "name"), Column("history"), Column("part"), Column("what")),
+        *(Column(title, "number") for title in ("top-1", "top-5")),
+    )
     notes = (
         "Own: by heads of their own; marginal: sums of the probabilities of their actions; decomposed: of the likeliest actions.",
     )
